@@ -1,0 +1,188 @@
+"""One durable append (DESIGN idea 3): every row that a write to a room implies, in one job of the group commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from homeserver.events.event import Event
+from homeserver.events.redaction import redact_event
+from homeserver.events.relations import parse_relation
+from homeserver.ids import EventID, ServerName, StateKey, domain_of
+from homeserver.rooms.live_room import Head, LiveRoom
+from homeserver.rooms.notifications import encode_notified
+from homeserver.rooms.timeline import TimelineEvent
+from homeserver.runtime.notifier import LogKind
+from storage import events as event_rows
+from storage import membership, relations
+from storage import rooms as room_rows
+from storage.transaction import Slot, Transaction
+
+
+@dataclass(slots=True)
+class Append:
+    """A write to one room: its events in order, the head after them, and how current state changes."""
+
+    room: LiveRoom
+    events: list[TimelineEvent]
+    head: Head
+    new_nodes: dict[bytes, bytes] = field(default_factory=dict)
+    state_changes: dict[StateKey, Event | None] = field(default_factory=dict)
+    numbers: dict[StateKey, int] = field(default_factory=dict)
+    """The event number of each member event among `state_changes`."""
+    may_redact: frozenset[EventID] = frozenset()
+    """The redactions among `events` whose sender has the power to redact anybody's events."""
+    is_new_room: bool = False
+
+
+@dataclass(slots=True)
+class _Redacted:
+    target: Event
+    because: Event
+
+
+def persist(txn: Transaction, append: Append, server_name: ServerName) -> None:
+    """Write it all; the room advances and everybody is told only after the commit."""
+    room = append.room
+    room_id = room.room_id
+    if append.is_new_room:
+        number = room_rows.create(txn, room_id, room.version.id)
+    else:
+        number = txn.intern(room_id)
+    slots: list[Slot | None] = []
+    redacted: list[_Redacted] = []
+    positions: dict[EventID, Slot] = {}
+    for event in append.events:
+        slot = _insert(txn, number, event)
+        slots.append(slot)
+        if slot is not None:
+            positions[event.event.event_id] = slot
+        if event.flags & event_rows.HIDDEN == 0:
+            _relate(txn, number, event, slot)
+            redacted.extend(_redact(txn, number, event, append.may_redact))
+    room_rows.save_state_nodes(txn, number, append.new_nodes)
+    head = append.head
+    room_rows.save_head(
+        txn, number, room_rows.RoomHead(head.root, dict(head.extremities), head.last_seq, head.first_seq)
+    )
+    last = next((slot for slot in reversed(slots) if slot is not None), None)
+    for key, changed in append.state_changes.items():
+        if key[0] == "m.room.member" and changed is not None:
+            slot = positions.get(changed.event_id) or last or txn.log(LogKind.ROOM_STATE, room_id=room_id)
+            membership.save(
+                txn,
+                room=number,
+                user_id=key[1],
+                membership=str(changed.content.get("membership")),
+                event=append.numbers[key],
+                sender=changed.sender,
+                position=slot,
+                local=domain_of(key[1]) == server_name,
+            )
+    if append.state_changes and last is None:
+        last = txn.log(LogKind.ROOM_STATE, room_id=room_id)
+    txn.after_commit(_committed, append, slots, last, redacted)
+
+
+def _insert(txn: Transaction, room: int, timeline_event: TimelineEvent) -> Slot | None:
+    event = timeline_event.event
+    slot: Slot | None = None
+    if not timeline_event.flags & (event_rows.EventFlag.OUTLIER | event_rows.EventFlag.REJECTED):
+        slot = txn.log(
+            LogKind.EVENT,
+            room_id=event.room_id,
+            user_id=event.sender,
+            ref=event.event_id,
+            payload=timeline_event,
+        )
+    replaced = timeline_event.replaced
+    event_rows.insert(
+        txn,
+        number=timeline_event.number,
+        event_id=event.event_id,
+        room=room,
+        position=slot,
+        depth=event.depth,
+        type=event.type,
+        state_key=event.state_key,
+        sender=event.sender,
+        origin_server_ts=event.origin_server_ts,
+        flags=timeline_event.flags,
+        seq=timeline_event.seq,
+        state_before=timeline_event.state_before,
+        replaces=None if replaced is None else timeline_event.replaced_number,
+        notify=encode_notified(timeline_event.notified),
+        device=timeline_event.device_id,
+        txn_id=timeline_event.txn_id,
+        json=event.json,
+    )
+    return slot
+
+
+def _relate(txn: Transaction, room: int, timeline_event: TimelineEvent, slot: Slot | None) -> None:
+    event = timeline_event.event
+    relation = parse_relation(event.content)
+    if relation is None or relation.rel_type is None or relation.event_id is None or event.state_key is not None:
+        return
+    relations.insert(
+        txn,
+        parent=relation.event_id,
+        child=timeline_event.number,
+        rel_type=relation.rel_type,
+        event_type=event.type,
+        sender=event.sender,
+        key=relation.key,
+    )
+    if relation.rel_type == "m.thread" and slot is not None:
+        relations.advance_thread(txn, room=room, root=relation.event_id, latest=timeline_event.number, position=slot)
+
+
+def _redact(
+    txn: Transaction, room: int, timeline_event: TimelineEvent, may_redact: frozenset[EventID]
+) -> list[_Redacted]:
+    """Apply the redactions that this event is, or that have waited for it."""
+    event = timeline_event.event
+    if event.type == "m.room.redaction" and event.redacts is not None:
+        row = event_rows.find(txn, event.redacts)
+        if row is None:
+            relations.wait_for_target(txn, event.redacts, timeline_event.number)
+            return []
+        target = Event.from_json(row.json, event.version, row.event_id)
+        if row.room != room or row.redacted_by is not None or target.type == "m.room.create":
+            return []
+        if event.event_id not in may_redact and domain_of(event.sender) != domain_of(target.sender):
+            return []
+        return [_apply(txn, row.number, target, timeline_event.number, event)]
+    return []
+
+
+def _apply(txn: Transaction, number: int, target: Event, redaction: int, because: Event) -> _Redacted:
+    redacted = redact_event(target)
+    event_rows.set_redacted(txn, number, redaction, redacted.json)
+    relations.remove(txn, number)
+    return _Redacted(redacted, because)
+
+
+def _committed(append: Append, slots: list[Slot | None], last: Slot | None, redacted: list[_Redacted]) -> None:
+    """On the reactor thread, in log order: the room is now what is on the disk."""
+    room = append.room
+    for event, slot in zip(append.events, slots, strict=True):
+        if slot is not None:
+            event.position = slot.position
+            room.advance(event, in_timeline=event.flags & event_rows.HIDDEN == 0)
+    if append.state_changes:
+        assert last is not None
+        room.change_state(append.state_changes, last.position)
+    for each in redacted:
+        _show_redaction(room, each)
+
+
+def _show_redaction(room: LiveRoom, redacted: _Redacted) -> None:
+    target = redacted.target
+    shown = room.timeline.find(target.event_id)
+    if shown is not None:
+        shown.redact(target, redacted.because)
+    key = target.key
+    if key is not None:
+        current = room.state.get(key)
+        if current is not None and current.event_id == target.event_id:
+            room.change_state({key: target}, room.position)

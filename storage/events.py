@@ -1,0 +1,215 @@
+"""Events as rows: how they are written once and found again by number, by ID and by place in their room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import IntFlag
+from typing import NamedTuple
+
+from homeserver.ids import EventID
+from storage.transaction import Slot, Transaction
+
+
+class EventFlag(IntFlag):
+    """What keeps an event out of its room's timeline, or explains how it came there."""
+
+    OUTLIER = 1
+    REJECTED = 2
+    SOFT_FAILED = 4
+    FETCHED_LATER = 8
+
+
+HIDDEN = EventFlag.OUTLIER | EventFlag.REJECTED | EventFlag.SOFT_FAILED
+"""Events with any of these are never in a timeline."""
+
+
+class EventRow(NamedTuple):
+    """A stored event; `json` is the PDU as it was hashed and signed (of a redacted event: its redacted form)."""
+
+    number: int
+    event_id: EventID
+    room: int
+    position: int | None
+    flags: int
+    seq: int | None
+    state_before: bytes | None
+    replaces: int | None
+    redacted_by: int | None
+    notify: bytes | None
+    device: str | None
+    txn_id: str | None
+    json: bytes
+
+
+_COLUMNS = (
+    "number, event_id, room, position, flags, seq, state_before, replaces, redacted_by, notify, device, txn_id, json"
+)
+INSERT_COLUMNS = (
+    "number",
+    "event_id",
+    "room",
+    "position",
+    "depth",
+    "type",
+    "state_key",
+    "sender",
+    "origin_server_ts",
+    "flags",
+    "seq",
+    "state_before",
+    "replaces",
+    "notify",
+    "device",
+    "txn_id",
+    "json",
+)
+_BATCH = 500
+
+
+def insert(
+    txn: Transaction,
+    *,
+    number: int,
+    event_id: str,
+    room: int,
+    position: Slot | int | None,
+    depth: int,
+    type: str,
+    state_key: str | None,
+    sender: str,
+    origin_server_ts: int,
+    flags: int,
+    seq: int | None,
+    state_before: bytes | None,
+    replaces: int | None,
+    notify: bytes | None,
+    device: str | None,
+    txn_id: str | None,
+    json: bytes,
+) -> None:
+    """Write one event; `position` is the slot of its log row, or None for an outlier."""
+    txn.insert(
+        "events",
+        INSERT_COLUMNS,
+        (
+            number,
+            event_id,
+            room,
+            position,
+            depth,
+            txn.intern(type),
+            None if state_key is None else txn.intern(state_key),
+            txn.intern(sender),
+            origin_server_ts,
+            flags,
+            seq,
+            state_before,
+            replaces,
+            notify,
+            device,
+            txn_id,
+            json,
+        ),
+    )
+
+
+def _row(row: Sequence[object]) -> EventRow:
+    return EventRow(*row)  # type: ignore[arg-type]  # the columns are those of _COLUMNS
+
+
+def by_id(txn: Transaction, event_ids: Iterable[str]) -> dict[EventID, EventRow]:
+    """The stored events among `event_ids`."""
+    return {row.event_id: row for row in _where_in(txn, "event_id", list(event_ids))}
+
+
+def by_number(txn: Transaction, numbers: Iterable[int]) -> dict[int, EventRow]:
+    """The stored events among `numbers`."""
+    return {row.number: row for row in _where_in(txn, "number", list(numbers))}
+
+
+def _where_in(txn: Transaction, column: str, values: Sequence[object]) -> Iterable[EventRow]:
+    for first in range(0, len(values), _BATCH):
+        chunk = values[first : first + _BATCH]
+        marks = ", ".join("?" * len(chunk))
+        for row in txn.all(f"SELECT {_COLUMNS} FROM events WHERE {column} IN ({marks})", *chunk):
+            yield _row(row)
+
+
+def find(txn: Transaction, event_id: str) -> EventRow | None:
+    row = txn.one(f"SELECT {_COLUMNS} FROM events WHERE event_id = ?", event_id)
+    return None if row is None else _row(row)
+
+
+def find_by_transaction(txn: Transaction, sender: str, device: str | None, txn_id: str) -> EventRow | None:
+    """The event that this device has already sent under this transaction ID."""
+    sender_name = txn.find_interned(sender)
+    if sender_name is None:
+        return None
+    rows = txn.all(f"SELECT {_COLUMNS} FROM events WHERE sender = ? AND txn_id = ?", sender_name, txn_id)
+    return next((_row(row) for row in rows if row[10] == device), None)
+
+
+def before(txn: Transaction, room: int, position: int, limit: int, *, after: int | None = None) -> list[EventRow]:
+    """Up to `limit` timeline events at or before `position` (and after `after`), newest first."""
+    floor = "" if after is None else "AND position > ?"
+    params = (room, position) if after is None else (room, position, after)
+    rows = txn.all(
+        f"SELECT {_COLUMNS} FROM events WHERE room = ? AND position <= ? {floor} AND flags & 7 = 0"
+        " ORDER BY position DESC LIMIT ?",
+        *params,
+        limit,
+    )
+    return [_row(row) for row in rows]
+
+
+def after(txn: Transaction, room: int, position: int, limit: int, *, until: int | None = None) -> list[EventRow]:
+    """Up to `limit` timeline events after `position` (and at or before `until`), oldest first."""
+    ceiling = "" if until is None else "AND position <= ?"
+    params = (room, position) if until is None else (room, position, until)
+    rows = txn.all(
+        f"SELECT {_COLUMNS} FROM events WHERE room = ? AND position > ? {ceiling} AND flags & 7 = 0"
+        " ORDER BY position LIMIT ?",
+        *params,
+        limit,
+    )
+    return [_row(row) for row in rows]
+
+
+def by_seq(txn: Transaction, room: int, first: int, last: int) -> list[EventRow]:
+    """The events whose local sequence number lies in [first, last], in order."""
+    rows = txn.all(
+        f"SELECT {_COLUMNS} FROM events WHERE room = ? AND seq BETWEEN ? AND ? ORDER BY seq", room, first, last
+    )
+    return [_row(row) for row in rows]
+
+
+def nearest_to(txn: Transaction, room: int, ts: int, *, forwards: bool) -> EventRow | None:
+    """The timeline event closest to `ts` (ms) in the given direction."""
+    sign, order = (">=", "ASC") if forwards else ("<=", "DESC")
+    row = txn.one(
+        f"SELECT {_COLUMNS} FROM events WHERE room = ? AND origin_server_ts {sign} ? AND flags & 7 = 0"
+        f" AND position IS NOT NULL ORDER BY origin_server_ts {order}, position {order} LIMIT 1",
+        room,
+        ts,
+    )
+    return None if row is None else _row(row)
+
+
+def set_redacted(txn: Transaction, number: int, redacted_by: int, json: bytes) -> None:
+    """Keep only the redacted form of an event, and remember who took the rest away."""
+    txn.execute("UPDATE events SET redacted_by = ?, json = ? WHERE number = ?", redacted_by, json, number)
+
+
+def last_number(txn: Transaction) -> int:
+    return int(txn.value("SELECT COALESCE(MAX(number), 0) FROM events") or 0)
+
+
+def recent_transactions(txn: Transaction, room: int, limit: int = 500) -> list[tuple[str, str | None, str, str]]:
+    """(sender, device, transaction ID, event ID) of the room's latest sends by local clients, oldest first."""
+    rows = txn.all(
+        "SELECT n.value, e.device, e.txn_id, e.event_id FROM events e JOIN names n ON n.nid = e.sender"
+        " WHERE e.room = ? AND e.txn_id IS NOT NULL ORDER BY e.position DESC LIMIT ?",
+        room,
+        limit,
+    )
+    return [(str(sender), device, str(txn_id), str(event_id)) for sender, device, txn_id, event_id in reversed(rows)]
