@@ -213,3 +213,14 @@ def recent_transactions(txn: Transaction, room: int, limit: int = 500) -> list[t
         limit,
     )
     return [(str(sender), device, str(txn_id), str(event_id)) for sender, device, txn_id, event_id in reversed(rows)]
+
+
+def notifying_after(txn: Transaction, room: int, position: int) -> list[EventRow]:
+    """The timeline events after `position` that notify somebody, oldest first."""
+    rows = txn.all(
+        f"SELECT {_COLUMNS} FROM events WHERE room = ? AND position > ? AND notify IS NOT NULL AND flags & 7 = 0"
+        " ORDER BY position",
+        room,
+        position,
+    )
+    return [_row(row) for row in rows]

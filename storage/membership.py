@@ -18,16 +18,17 @@ class Membership(NamedTuple):
     sender: UserID
     position: int
     forgotten: bool
+    joined_at: int
 
 
 _SELECT = (
-    "SELECT r.value, u.value, m.membership, m.event, s.value, m.position, m.forgotten FROM membership m"
+    "SELECT r.value, u.value, m.membership, m.event, s.value, m.position, m.forgotten, m.joined_at FROM membership m"
     " JOIN names r ON r.nid = m.room JOIN names u ON u.nid = m.user_name JOIN names s ON s.nid = m.sender"
 )
 
 
 def _membership(row: tuple[object, ...]) -> Membership:
-    room, user, membership, event, sender, position, forgotten = row
+    room, user, membership, event, sender, position, forgotten, joined_at = row
     return Membership(
         RoomID(str(room)),
         UserID(str(user)),
@@ -36,6 +37,7 @@ def _membership(row: tuple[object, ...]) -> Membership:
         UserID(str(sender)),
         int(str(position)),
         bool(forgotten),
+        int(str(joined_at)),
     )
 
 
@@ -48,14 +50,16 @@ def save(
     event: int,
     sender: str,
     position: Slot | int,
+    stayed: bool,
     local: bool,
 ) -> None:
-    txn.put(
-        "membership",
-        ("user_name", "room", "membership", "event", "sender", "position", "forgotten", "local"),
-        (txn.intern(user_id), room, membership, event, txn.intern(sender), position, 0, int(local)),
-        ("user_name", "room"),
-    )
+    """Write a user's new membership; `stayed` if they were joined before and still are."""
+    columns: tuple[str, ...] = ("user_name", "room", "membership", "event", "sender", "position", "forgotten", "local")
+    row = (txn.intern(user_id), room, membership, event, txn.intern(sender), position, 0, int(local))
+    if stayed:
+        txn.put("membership", columns, row, ("user_name", "room"))
+    else:
+        txn.put("membership", (*columns, "joined_at"), (*row, position), ("user_name", "room"))
 
 
 def find(txn: Transaction, room_id: str, user_id: str) -> Membership | None:

@@ -29,6 +29,8 @@ class Append:
     state_changes: dict[StateKey, Event | None] = field(default_factory=dict)
     numbers: dict[StateKey, int] = field(default_factory=dict)
     """The event number of each member event among `state_changes`."""
+    stayed: set[StateKey] = field(default_factory=set)
+    """Those of the member events whose user was joined before and still is."""
     may_redact: frozenset[EventID] = frozenset()
     """The redactions among `events` whose sender has the power to redact anybody's events."""
     is_new_room: bool = False
@@ -76,6 +78,7 @@ def persist(txn: Transaction, append: Append, server_name: ServerName) -> None:
                 event=append.numbers[key],
                 sender=changed.sender,
                 position=slot,
+                stayed=key in append.stayed,
                 local=domain_of(key[1]) == server_name,
             )
     if append.state_changes and last is None:
@@ -165,6 +168,7 @@ def _apply(txn: Transaction, number: int, target: Event, redaction: int, because
 def _committed(append: Append, slots: list[Slot | None], last: Slot | None, redacted: list[_Redacted]) -> None:
     """On the reactor thread, in log order: the room is now what is on the disk."""
     room = append.room
+    room.root = append.head.root
     for event, slot in zip(append.events, slots, strict=True):
         if slot is not None:
             event.position = slot.position

@@ -105,6 +105,8 @@ class LiveRoom:
         self.room_id = room_id
         self.version = version
         self.head = head
+        self.root = head.root
+        """The root of the committed state."""
         self.nodes = nodes
         """The nodes of the current state tree, and of recent ones."""
         self.head_state = HeadState(self)

@@ -201,6 +201,8 @@ class RoomWriter:
             append.new_nodes.update(nodes)
             append.state_changes[key] = event
             append.numbers[key] = number
+            if entry.replaced is not None and is_join(event) and is_join(entry.replaced):
+                append.stayed.add(key)
             head = replace(head, root=root, pending={**head.pending, key: event})
         if event.type == "m.room.redaction" and self._may_redact_anybody(room, event):
             append.may_redact |= {event.event_id}
@@ -225,6 +227,10 @@ class RoomWriter:
         finally:
             room.writes_in_flight -= 1
         return [entry.event for entry in append.events]
+
+
+def is_join(event: Event) -> bool:
+    return event.type == "m.room.member" and event.content.get("membership") == "join"
 
 
 def _wait_for_turn(_txn: Transaction) -> None:

@@ -61,6 +61,8 @@ CREATE TABLE membership (
     event BIGINT NOT NULL,
     sender BIGINT NOT NULL,
     position BIGINT NOT NULL,
+    -- where the user's present stay began; a change of name does not move it
+    joined_at BIGINT NOT NULL DEFAULT 0,
     forgotten SMALLINT NOT NULL DEFAULT 0,
     local SMALLINT NOT NULL DEFAULT 0,
     PRIMARY KEY (user_name, room)

@@ -1,0 +1,165 @@
+"""One `/sync` answer: the sections that have something to say, joined as bytes.
+
+Rooms that moved are loaded first; then the place to answer for is taken, and whatever memory can answer is answered
+without waiting, so that a caught-up client's answer shows one moment of the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from homeserver.ids import RoomID, UserID
+from homeserver.rooms.history import History
+from homeserver.rooms.live_room import LiveRoom
+from homeserver.rooms.registry import Rooms
+from homeserver.rooms.tokens import StreamToken
+from homeserver.runtime.notifier import Notifier
+from homeserver.sync.departed import DepartedSections
+from homeserver.sync.feeds import Feed, RoomView
+from homeserver.sync.request import SyncRequest
+from homeserver.sync.room_section import Look, RoomSections
+
+_quote = msgspec.json.encode
+
+
+class OwnData(Protocol):
+    """What only the user has: account data and whom they ignore."""
+
+    def ignored(self, user_id: UserID) -> frozenset[UserID] | Awaitable[frozenset[UserID]]: ...
+
+    async def global_account_data(self, request: SyncRequest) -> list[bytes]: ...
+
+    async def room_account_data(self, request: SyncRequest) -> Mapping[RoomID, list[bytes]]: ...
+
+
+class Extras(Protocol):
+    """Top-level sections from elsewhere (to-device, device lists, presence), each as a ready `"key":value`."""
+
+    async def sections(self, feed: Feed, request: SyncRequest, until: StreamToken) -> list[bytes]: ...
+
+
+@dataclass(slots=True)
+class Answer:
+    """A `/sync` body; `is_empty` if there is nothing in it but the token."""
+
+    body: bytes
+    token: StreamToken
+    is_empty: bool
+
+
+class Composer:
+    """Builds answers for long-polls and sockets alike."""
+
+    def __init__(
+        self,
+        rooms: Rooms,
+        notifier: Notifier,
+        history: History,
+        sections: RoomSections,
+        departed: DepartedSections,
+        own: OwnData,
+        extras: tuple[Extras, ...] = (),
+    ) -> None:
+        self._rooms = rooms
+        self._notifier = notifier
+        self._history = history
+        self._sections = sections
+        self._departed = departed
+        self._own = own
+        self._extras = extras
+
+    def now(self) -> StreamToken:
+        return StreamToken(self._notifier.position, self._notifier.ephemeral)
+
+    def has_news(self, feed: Feed, since: StreamToken) -> bool:
+        """Whether there may be anything to say; False is certain."""
+        return feed.position > since.position or feed.ephemeral > since.ephemeral
+
+    def nothing(self, since: StreamToken) -> Answer:
+        """The answer to a client that is caught up."""
+        token = self.now()
+        return Answer(b'{"next_batch":"%b"}' % str(token).encode(), token, True)
+
+    async def compose(self, feed: Feed, request: SyncRequest) -> Answer:
+        """Everything since `request.since`, as one body."""
+        since = request.since
+        moved = self._moved(feed, request)
+        joined: list[tuple[RoomID, RoomView, LiveRoom]] = []
+        for room_id, view in moved:
+            if view.membership == "join":
+                joined.append((room_id, view, self._rooms.find(room_id) or await self._rooms.load(room_id)))
+        ignored = self._own.ignored(feed.user_id)
+        if not isinstance(ignored, frozenset):
+            ignored = await ignored
+        account_data: Mapping[RoomID, list[bytes]] = {}
+        global_data: list[bytes] = []
+        if since is None or request.full_state or feed.account_data > since.position:
+            account_data = await self._own.room_account_data(request)
+            global_data = await self._own.global_account_data(request)
+        until = self.now()
+        shown = [await self._joined(request, *each, until, ignored, account_data) for each in joined]
+        sections: list[bytes] = [section for section in shown if section]
+        departed = await self._departed.sections(feed, request, moved, until, ignored)
+        parts = [b'"next_batch":"%b"' % str(until).encode()]
+        if global_data:
+            parts.append(b'"account_data":{"events":[%b]}' % b",".join(global_data))
+        rooms: list[bytes] = []
+        if sections:
+            rooms.append(b'"join":{%b}' % b",".join(sections))
+        rooms += departed
+        if rooms:
+            parts.append(b'"rooms":{%b}' % b",".join(rooms))
+        is_empty = len(parts) == 1
+        for extra in self._extras:
+            found = await extra.sections(feed, request, until)
+            # Key counts are told in every answer; they alone are no news.
+            is_empty = is_empty and all(each.startswith(b'"device_') and b"lists" not in each[:16] for each in found)
+            parts += found
+        return Answer(b"{%b}" % b",".join(parts), until, is_empty)
+
+    def _moved(self, feed: Feed, request: SyncRequest) -> list[tuple[RoomID, RoomView]]:
+        since, wanted = request.since, request.filter.room
+        if since is None or request.full_state:
+            found = [
+                (room_id, view)
+                for room_id, view in feed.rooms.items()
+                if view.membership != "leave" or since is None or view.since > since.position
+            ]
+        else:
+            found = [
+                (room_id, view)
+                for room_id, view in feed.rooms.items()
+                if view.moved > since.position or self._typed(room_id, view, since)
+            ]
+        if wanted.is_default:
+            return found
+        return [(room_id, view) for room_id, view in found if wanted.includes_room(room_id)]
+
+    def _typed(self, room_id: RoomID, view: RoomView, since: StreamToken) -> bool:
+        if self._notifier.ephemeral <= since.ephemeral or view.membership != "join":
+            return False
+        room = self._rooms.find(room_id)
+        return room is not None and room.typing_position > since.ephemeral
+
+    async def _joined(
+        self,
+        request: SyncRequest,
+        room_id: RoomID,
+        view: RoomView,
+        room: LiveRoom,
+        until: StreamToken,
+        ignored: frozenset[UserID],
+        account_data: Mapping[RoomID, list[bytes]],
+    ) -> bytes | None:
+        look = Look(request, room, view, request.since, until, ignored)
+        if room.unread.find(request.user_id) is None:
+            await self._history.unread_counts(room, request.user_id, view.joined_at)
+        shared = self._sections.ready(look)
+        if shared is None:
+            shared = await self._sections.build(look)
+        own = self._sections.own_part(look, account_data.get(room_id, []))
+        return b"%b:{%b%b}" % (_quote(room_id), shared, own)

@@ -1,0 +1,46 @@
+"""Sections of `/sync` that many members of a room need, built once and shared (DESIGN idea 5).
+
+A fragment is the part of a joined room's section that is the same for all who look at the same room from the same place
+to the same place with the same filter: timeline, state and summary, as ready JSON. It holds no opening or closing brace,
+so that what is the reader's own can be put behind it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+from homeserver.ids import RoomID
+
+
+class FragmentKey(NamedTuple):
+    """What a fragment depends on. `since` is -1 for a first look; `view` names the filter and its lazy members."""
+
+    room_id: RoomID
+    since: int
+    until: int
+    view: str
+
+
+class Fragments:
+    """A byte-budgeted LRU of fragments."""
+
+    def __init__(self, memory_bytes: int = 64 * 1024 * 1024) -> None:
+        self._memory_bytes = memory_bytes
+        self._bytes = 0
+        self._fragments: OrderedDict[FragmentKey, bytes] = OrderedDict()
+
+    def find(self, key: FragmentKey) -> bytes | None:
+        fragment = self._fragments.get(key)
+        if fragment is not None:
+            self._fragments.move_to_end(key)
+        return fragment
+
+    def keep(self, key: FragmentKey, fragment: bytes) -> bytes:
+        if key not in self._fragments:
+            self._bytes += len(fragment) + 200
+        self._fragments[key] = fragment
+        while self._bytes > self._memory_bytes:
+            _, old = self._fragments.popitem(last=False)
+            self._bytes -= len(old) + 200
+        return fragment

@@ -1,0 +1,84 @@
+"""`/sync` as a long-poll: answer at once if there is news, else wait for some until the timeout.
+
+Spec: https://spec.matrix.org/v1.19/client-server-api/#syncing
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+
+from homeserver.runtime.clock import Clock
+from homeserver.sync.composer import Answer, Composer
+from homeserver.sync.feeds import Feed, Feeds
+from homeserver.sync.request import SyncRequest
+
+MAX_TIMEOUT_MS = 10 * 60 * 1000
+
+
+class LongPolls:
+    """Serves polls; a poll with nothing new costs a look at the user's feed."""
+
+    def __init__(self, feeds: Feeds, composer: Composer, clock: Clock) -> None:
+        self._feeds = feeds
+        self._composer = composer
+        self._clock = clock
+
+    async def poll(
+        self,
+        request: SyncRequest,
+        timeout_ms: int,
+        on_disconnect: Callable[[Callable[[], None]], None] | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> Answer:
+        """The next answer for the device.
+
+        `check` raises when the poll must not go on (its token was revoked while it waited).
+        """
+        feed = self._feeds.find(request.user_id) or await self._feeds.open(request.user_id)
+        composer = self._composer
+        since = request.since
+        if since is None or request.full_state:
+            return await composer.compose(feed, request)
+        # The ephemeral counter starts anew with the process: an older token's place in it means nothing.
+        now = composer.now()
+        if since.ephemeral > now.ephemeral:
+            since = since._replace(ephemeral=0)
+        deadline = self._clock.seconds() + min(max(timeout_ms, 0), MAX_TIMEOUT_MS) / 1000
+        while True:
+            if composer.has_news(feed, since):
+                answer = await composer.compose(feed, request)
+                if not answer.is_empty:
+                    return answer
+                since = answer.token
+            left = deadline - self._clock.seconds()
+            if timeout_ms <= 0 or left <= 0:
+                return composer.nothing(since)
+            if await self._wait(feed, left, on_disconnect):
+                return composer.nothing(since)
+            if check is not None:
+                check()
+
+    async def _wait(
+        self, feed: Feed, seconds: float, on_disconnect: Callable[[Callable[[], None]], None] | None
+    ) -> bool:
+        """Wait for the feed to move; whether there is no reason to look (the time is up, or nobody listens)."""
+        waiting: Deferred[None] = Deferred()
+        feed.waiting.append(waiting)
+        over = False
+
+        def stop() -> None:
+            nonlocal over
+            if waiting in feed.waiting:
+                over = True
+                feed.waiting.remove(waiting)
+                waiting.callback(None)
+
+        timer = self._clock.call_later(seconds, stop)
+        if on_disconnect is not None:
+            on_disconnect(stop)
+        await waiting
+        if not over:
+            timer.cancel()
+        return over

@@ -1,0 +1,30 @@
+"""What a client asks of `/sync`, whichever transport it comes by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from homeserver.events.filters import Filter
+from homeserver.ids import DeviceID, UserID
+from homeserver.rooms.tokens import StreamToken
+
+STATE_AFTER = "state_after"
+STATE_AFTER_UNSTABLE = "org.matrix.msc4222.state_after"
+
+
+@dataclass(slots=True, frozen=True)
+class SyncRequest:
+    """One look at the log by one device."""
+
+    user_id: UserID
+    device_id: DeviceID | None
+    filter: Filter
+    since: StreamToken | None = None
+    full_state: bool = False
+    state_key: str = "state"
+    """The name of the state section: "state", or one of the spellings of `state_after`."""
+    is_guest: bool = False
+
+    @property
+    def wants_state_after(self) -> bool:
+        return self.state_key != "state"

@@ -1,0 +1,37 @@
+"""What a user's feed starts from: their rooms, and where each last moved."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from homeserver.ids import RoomID, UserID
+from storage.transaction import Transaction
+
+
+class FeedRoom(NamedTuple):
+    """A room that the user has not forgotten; `moved` is the last position of an event in it."""
+
+    room_id: RoomID
+    membership: str
+    event: int
+    sender: UserID
+    position: int
+    joined_at: int
+    moved: int
+
+
+def load(txn: Transaction, user_id: str) -> tuple[list[FeedRoom], int]:
+    """The user's rooms, and the log position that they were read at."""
+    position = int(txn.value("SELECT COALESCE(MAX(position), 0) FROM log") or 0)
+    user = txn.find_interned(user_id)
+    if user is None:
+        return [], position
+    rows = txn.all(
+        "SELECT r.value, m.membership, m.event, s.value, m.position, m.joined_at,"
+        " (SELECT MAX(e.position) FROM events e WHERE e.room = m.room AND m.membership = 'join'),"
+        " (SELECT MAX(c.position) FROM receipts c WHERE c.room = m.room AND m.membership = 'join')"
+        " FROM membership m JOIN names r ON r.nid = m.room JOIN names s ON s.nid = m.sender"
+        " WHERE m.user_name = ? AND m.forgotten = 0",
+        user,
+    )
+    return [FeedRoom(*row[:6], max(row[4], row[6] or 0, row[7] or 0)) for row in rows], position
