@@ -1,0 +1,124 @@
+"""The head of an HTTP/1.1 request: its request line and headers, read strictly.
+
+Whatever a proxy in front might read in another way than we do is refused, since that difference is how requests are
+smuggled past it: bare CR or LF, folded lines, spaces around a header's name, two lengths, a length beside an encoding.
+Spec: https://www.rfc-editor.org/rfc/rfc9112
+"""
+
+from __future__ import annotations
+
+import re
+
+MAX_HEAD_BYTES = 32 * 1024
+MAX_HEADERS = 100
+
+CHUNKED = -1
+"""The length of a body that comes in chunks."""
+
+Headers = dict[bytes, bytes]
+
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([01])").fullmatch
+_LENGTH = re.compile(rb"[0-9]{1,15}").fullmatch
+_ABSOLUTE = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
+
+_COMMON = (
+    "Host User-Agent Accept Accept-Encoding Accept-Language Authorization Connection Content-Length Content-Type "
+    "Transfer-Encoding Expect Origin Referer X-Forwarded-For X-Forwarded-Proto X-Forwarded-Host X-Real-IP Upgrade "
+    "Cache-Control Pragma If-None-Match If-Match If-Modified-Since Range Cookie DNT Sec-Fetch-Dest Sec-Fetch-Mode "
+    "Sec-Fetch-Site Sec-WebSocket-Key Sec-WebSocket-Version Sec-WebSocket-Protocol Sec-WebSocket-Extensions"
+)
+# The names that nearly every header bears, to their lower case: neither checked nor stored again for each request.
+_NAMES: dict[bytes, bytes] = {}
+for _name in _COMMON.encode().split():
+    _NAMES[_name] = _NAMES[_name.lower()] = _NAMES.setdefault(_name.lower(), _name.lower())
+# What may be said only once: two of them are two readings.
+_SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type"})
+
+
+class BadRequest(Exception):
+    """The request is not HTTP as we speak it; the connection is of no further use."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Head:
+    """A parsed request head. `target` is the path and query as they came."""
+
+    __slots__ = ("headers", "is_1_1", "length", "method", "target")
+
+    def __init__(self, method: str, target: str, is_1_1: bool, headers: Headers, length: int) -> None:
+        self.method = method
+        self.target = target
+        self.is_1_1 = is_1_1
+        self.headers = headers
+        self.length = length
+
+
+def parse_head(data: bytes) -> Head:
+    """Read a head, without the empty line that ends it.
+
+    Raises:
+        BadRequest: anything is out of order.
+    """
+    lines = data.split(b"\r\n")
+    ends = len(lines) - 1
+    if ends > MAX_HEADERS:
+        raise BadRequest("too many headers", 431)
+    if data.count(b"\n") != ends or data.count(b"\r") != ends or b"\0" in data:
+        raise BadRequest("control characters in the head")
+    request_line = _REQUEST_LINE(lines[0])
+    if request_line is None:
+        raise BadRequest("malformed request line")
+    method, target, minor = request_line.groups()
+    headers: Headers = {}
+    for line in lines[1:]:
+        name, colon, value = line.partition(b":")
+        known = _NAMES.get(name)
+        if known is None:
+            if not colon or not _TOKEN(name):
+                raise BadRequest("malformed header")
+            known = name.lower()
+        elif not colon:
+            raise BadRequest("malformed header")
+        value = value.strip(b" \t")
+        if known in headers:
+            if known in _SINGLE:
+                raise BadRequest(f"more than one {known.decode()} header")
+            value = headers[known] + b", " + value
+        headers[known] = value
+    is_1_1 = minor == b"1"
+    if is_1_1 and b"host" not in headers:
+        raise BadRequest("no Host header")
+    return Head(
+        method.decode("ascii"), _origin_form(target.decode("latin-1")), is_1_1, headers, _body_length(headers, is_1_1)
+    )
+
+
+def _body_length(headers: Headers, is_1_1: bool) -> int:
+    length = headers.get(b"content-length")
+    encoding = headers.get(b"transfer-encoding")
+    if encoding is not None:
+        if length is not None or not is_1_1:
+            raise BadRequest("a Transfer-Encoding where none may be")
+        if encoding.lower() != b"chunked":
+            raise BadRequest("unknown Transfer-Encoding", 501)
+        return CHUNKED
+    if length is None:
+        return 0
+    if not _LENGTH(length):
+        raise BadRequest("malformed Content-Length")
+    return int(length)
+
+
+def _origin_form(target: str) -> str:
+    """The path and query of a target; a proxy may send a whole URL, and `*` asks about the server itself."""
+    if target.startswith("/") or target == "*":
+        return target
+    absolute = _ABSOLUTE.match(target)
+    if absolute is None:
+        raise BadRequest("malformed request target")
+    rest = target[absolute.end() :]
+    return rest if rest.startswith("/") else f"/{rest}"

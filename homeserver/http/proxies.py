@@ -1,0 +1,68 @@
+"""Which client a request comes from, when reverse proxies stand between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv6Address, ip_address, ip_network
+
+from homeserver.http.head import Headers
+
+
+class TrustedProxies:
+    """The proxies whose X-Forwarded-For is believed; from anybody else it is only a claim.
+
+    The header is read from its end, where the nearest proxy writes: the first address that is no proxy of ours is the
+    client, whatever stands before it. A Unix socket's peer is trusted when `unix` is listed.
+    """
+
+    def __init__(self, proxies: Iterable[str] = ()) -> None:
+        listed = set(proxies)
+        self._unix = "unix" in listed
+        self._networks = [ip_network(proxy, strict=False) for proxy in listed - {"unix"}]
+        self._known: dict[str, bool] = {}
+
+    def is_trusted(self, address: str) -> bool:
+        """Whether `address` (empty for a Unix socket) is one of the proxies."""
+        if not address:
+            return self._unix
+        known = self._known.get(address)
+        if known is None:
+            if len(self._known) > 1000:
+                self._known.clear()
+            known = self._known[address] = self._is_listed(address)
+        return known
+
+    def _is_listed(self, address: str) -> bool:
+        try:
+            parsed = ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+            parsed = parsed.ipv4_mapped
+        return any(parsed in network for network in self._networks)
+
+    def client_of(self, peer: str, headers: Headers) -> str:
+        """The client's address; the peer's own unless a trusted proxy says otherwise."""
+        if not self.is_trusted(peer):
+            return peer
+        forwarded = headers.get(b"x-forwarded-for")
+        if forwarded is None:
+            return peer
+        client = peer
+        for hop in reversed(forwarded.decode("latin-1").split(",")):
+            hop = hop.strip().strip("[]")
+            try:
+                ip_address(hop)
+            except ValueError:
+                break
+            client = hop
+            if not self.is_trusted(hop):
+                break
+        return client
+
+    def is_secure(self, peer: str, headers: Headers, *, tls: bool) -> bool:
+        """Whether the client used HTTPS."""
+        forwarded = headers.get(b"x-forwarded-proto")
+        if forwarded is not None and self.is_trusted(peer):
+            return forwarded.split(b",")[-1].strip().lower() == b"https"
+        return tls

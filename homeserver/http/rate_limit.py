@@ -1,0 +1,88 @@
+"""How often somebody may ask: a generic cell rate algorithm per (class, key).
+
+One number is kept for each key: the time at which its bucket will be full again. A bucket that is full already is as
+good as none, so memory is bounded by forgetting those, and by forgetting the ones nearest to full when there are
+more keys than `max_keys`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from homeserver.errors import LimitExceeded
+
+
+class Seconds(Protocol):
+    """The clock's monotonic side."""
+
+    def seconds(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many a second in the long run, and `burst` at once."""
+
+    per_second: float
+    burst: int
+
+
+class RateLimiter(Protocol):
+    """What the router asks before it serves. A shared limiter (Redis) answers with an awaitable."""
+
+    def check(self, name: str, key: str) -> Awaitable[None] | None:
+        """Count one request.
+
+        Raises:
+            LimitExceeded: there were too many.
+        """
+
+
+class Unlimited:
+    """Lets everybody pass."""
+
+    def check(self, name: str, key: str) -> None:
+        """Never refuse."""
+
+
+class MemoryRateLimiter:
+    """Rate limits of this process. Classes without a rate are not limited."""
+
+    def __init__(self, clock: Seconds, rates: Mapping[str, Rate], *, max_keys: int = 100_000) -> None:
+        self._clock = clock
+        self._max_keys = max_keys
+        # The time that one request costs, and how far ahead of now a bucket may be before requests are refused.
+        self._costs = {
+            name: (1.0 / rate.per_second, rate.burst / rate.per_second)
+            for name, rate in rates.items()
+            if rate.per_second > 0
+        }
+        self._full_at: dict[tuple[str, str], float] = {}
+
+    def check(self, name: str, key: str) -> None:
+        """Count one request.
+
+        Raises:
+            LimitExceeded: there were too many; it is not counted.
+        """
+        cost = self._costs.get(name)
+        if cost is None:
+            return
+        interval, capacity = cost
+        now = self._clock.seconds()
+        full_at = max(self._full_at.get((name, key), 0.0), now) + interval
+        # A billionth of slack, since the sums of intervals are floats.
+        wait = full_at - now - capacity
+        if wait > 1e-9:
+            raise LimitExceeded(f"too many requests ({name})", retry_after_ms=int(wait * 1000) + 1)
+        self._full_at[name, key] = full_at
+        if len(self._full_at) > self._max_keys:
+            self._forget(now)
+
+    def _forget(self, now: float) -> None:
+        kept = {key: full_at for key, full_at in self._full_at.items() if full_at > now}
+        if len(kept) > self._max_keys // 2:
+            fullest_last = sorted(kept, key=kept.__getitem__, reverse=True)
+            kept = {key: kept[key] for key in fullest_last[: self._max_keys // 2]}
+        self._full_at = kept

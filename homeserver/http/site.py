@@ -1,0 +1,53 @@
+"""What all connections of one listener share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from homeserver.http.access import AccessLog
+from homeserver.http.encoding import Encoder
+from homeserver.http.proxies import TrustedProxies
+from homeserver.http.router import Router
+from homeserver.http.wire import Wire
+
+
+class ServerClock(Protocol):
+    """Both scales of time, and timers."""
+
+    def now_ms(self) -> int: ...
+
+    def seconds(self) -> float: ...
+
+    def call_later(self, delay_s: float, call: Callable[..., object], *arguments: object) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How patient a listener is, and with how many clients."""
+
+    max_connections: int = 20_000
+    idle_s: float = 180.0
+    """How long a connection may stay open without a request."""
+    head_s: float = 30.0
+    """How long a request's head may take to arrive."""
+    body_idle_s: float = 60.0
+    """How long a body may make no progress, in either direction."""
+    linger_s: float = 5.0
+    """How long a refused client may go on sending before it is cut off."""
+
+
+@dataclass(slots=True)
+class Site:
+    """One listener's endpoints and habits."""
+
+    router: Router
+    clock: ServerClock
+    wire: Wire
+    encoder: Encoder
+    access: AccessLog
+    proxies: TrustedProxies
+    limits: Limits
+    is_closing: bool = False
+    requests: int = 0
