@@ -23,7 +23,7 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 _encode_unsorted = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"')
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 
 
 class NotCanonicalJson(InvalidEvent):

@@ -54,7 +54,7 @@ def check_id_length(what: str, value: str) -> None:
         InvalidEvent: it does not, or is no text.
     """
     try:
-        if len(value) > MAX_ID_BYTES or not value.isascii() and len(value.encode()) > MAX_ID_BYTES:
+        if len(value) > MAX_ID_BYTES or (not value.isascii() and len(value.encode()) > MAX_ID_BYTES):
             raise InvalidEvent(f"{what} is longer than {MAX_ID_BYTES} bytes")
     except UnicodeEncodeError as error:
         raise InvalidEvent(f"{what} holds half a surrogate pair") from error

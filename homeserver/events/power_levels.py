@@ -1,6 +1,6 @@
 """Power levels: who may do what in a room.
 
-Old room versions wrote levels as strings and floats, room version 12 gives creators infinite power: both end here.
+Old room versions wrote levels as strings and floats, version 12 gives creators infinite power: both end here.
 Spec: https://spec.matrix.org/v1.19/client-server-api/#mroompower_levels
 """
 
@@ -49,50 +49,39 @@ def creators_of(create: Event) -> frozenset[str]:
 
 
 class PowerLevels:
-    """The levels in force, given the power levels event, or its absence, and the create event."""
+    """The levels in force, given the power levels event, or its absence, and the create event.
 
-    __slots__ = ("_creators", "_events", "_notifications", "_users", "_values", "_version", "ban", "events_default",
-                 "invite", "kick", "redact", "state_default", "users_default")  # fmt: skip
+    Nothing is computed before it is asked for: most checks look at two levels.
+    """
+
+    __slots__ = ("_content", "_events", "_users", "_version", "creators")
 
     def __init__(
         self, content: dict[str, Any] | None, creators: frozenset[str], version: RoomVersion
     ) -> None:
         """`content` is that of the power levels event, None if the room has none."""
-        values = content or {}
         self._version = version
-        self._creators = creators if version.creators_are_almighty else frozenset()
-        self._users = _mapping(values, "users")
+        self._content = content or {}
+        self._events = _mapping(self._content, "events")
+        self._users = _mapping(self._content, "users")
+        self.creators = creators if version.creators_are_almighty else _NOBODY
+        """Those whose power is infinite: nobody before room version 12."""
         if content is None and not version.creators_are_almighty:
             self._users = dict.fromkeys(creators, 100)
-        self._events = _mapping(values, "events")
-        self._notifications = _mapping(values, "notifications")
-        self._values = values
-        self.users_default = self._value("users_default", 0)
-        self.events_default = self._value("events_default", 0)
-        self.state_default = self._value("state_default", 50)
-        self.ban = self._value("ban", 50)
-        self.kick = self._value("kick", 50)
-        self.redact = self._value("redact", 50)
-        self.invite = self._value("invite", 0)
 
     @classmethod
-    def of(cls, power_event: Event | None, create: Event) -> PowerLevels:
+    def of(cls, power_event: Event | None, create: Event, version: RoomVersion) -> PowerLevels:
         """The levels that these two events make; without a power levels event the defaults apply."""
-        return cls(None if power_event is None else power_event.content, creators_of(create), create.version)
+        return cls(None if power_event is None else power_event.content, creators_of(create), version)
 
     @classmethod
     def of_state(cls, state: Mapping[StateKey, Event], create: Event) -> PowerLevels:
         """The levels in a room of this state."""
-        return cls.of(state.get(POWER_LEVELS), create)
-
-    @property
-    def creators(self) -> frozenset[str]:
-        """Those whose power is infinite: nobody before room version 12."""
-        return self._creators
+        return cls.of(state.get(POWER_LEVELS), create, create.version)
 
     def user(self, user_id: str) -> int:
         """The user's own level."""
-        if user_id in self._creators:
+        if user_id in self.creators:
             return INFINITE
         level = parse_level(self._users.get(user_id), self._version)
         return self.users_default if level is None else level
@@ -106,12 +95,43 @@ class PowerLevels:
 
     def notification(self, key: str) -> int:
         """The level required to notify everybody by this key, such as `room`."""
-        level = parse_level(self._notifications.get(key), self._version)
+        level = parse_level(_mapping(self._content, "notifications").get(key), self._version)
         return 50 if level is None else level
 
+    @property
+    def users_default(self) -> int:
+        return self._value("users_default", 0)
+
+    @property
+    def events_default(self) -> int:
+        return self._value("events_default", 0)
+
+    @property
+    def state_default(self) -> int:
+        return self._value("state_default", 50)
+
+    @property
+    def ban(self) -> int:
+        return self._value("ban", 50)
+
+    @property
+    def kick(self) -> int:
+        return self._value("kick", 50)
+
+    @property
+    def redact(self) -> int:
+        return self._value("redact", 50)
+
+    @property
+    def invite(self) -> int:
+        return self._value("invite", 0)
+
     def _value(self, name: str, default: int) -> int:
-        level = parse_level(self._values.get(name), self._version)
+        level = parse_level(self._content.get(name), self._version)
         return default if level is None else level
+
+
+_NOBODY: frozenset[str] = frozenset()
 
 
 def _mapping(content: dict[str, Any], name: str) -> dict[str, Any]:
