@@ -1,0 +1,1 @@
+"""What servers say to one another: formats and decisions of the federation API, without network or clock."""
