@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from homeserver.events.client_format import client_event_json
+from homeserver.events.client_format import client_event, client_event_json
 from homeserver.events.event import Event
 from homeserver.ids import DeviceID, EventID, UserID
 
@@ -122,11 +122,6 @@ class TimelineEvent:
         self.event = redacted
         self.redacted_because = because
         self.changed()
-
-
-def client_event(event: Event) -> dict[str, Any]:
-    """An event inside another's `unsigned`."""
-    return event.client_dict()
 
 
 class Timeline:
