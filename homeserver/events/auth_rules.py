@@ -1,7 +1,8 @@
 """The authorization rules: may this event be, given that state?
 
-Rules stand in the order of room version 12 and bear its numbers, which a refusal names; a rule that version 12
-no longer has is named after the version that introduced it (`v1:11.3`). Rules 5 and 10 have their own files.
+Rules stand in the order of room version 12 and bear its numbers, which a refusal names; a rule that version
+12 no longer has is named after the version that introduced it (`v1:11.3`). Rules 5 and 10 have files of their
+own.
 Spec: https://spec.matrix.org/v1.19/rooms/v12/#authorisation-rules
 """
 
@@ -24,8 +25,8 @@ StateMap = Mapping[StateKey, Event]
 def check_auth_events(event: Event, auth_events: Iterable[Event], rejected: Container[EventID] = ()) -> None:
     """Rules 2 and 3: are the event's `auth_events` those that it needs, and all of them sound?
 
-    `auth_events` are the events that the event names, every one of them; `rejected` holds the IDs of those that
-    were rejected.
+    `auth_events` are the events that the event names, every one of them; `rejected` holds the IDs of rejected
+    events.
 
     Raises:
         AuthRejected: naming the first rule that does not hold.

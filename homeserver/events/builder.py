@@ -1,7 +1,7 @@
 """Makes an event of our own: hashed, signed and serialised in as few passes as the specification allows.
 
-The content is encoded once and spliced into the three encodings that an event needs: the whole for the content
-hash, the redacted form for the signature and the event ID (of the same bytes), and the result.
+The content is encoded once and spliced into the three encodings that an event needs: the whole for the
+content hash, the redacted form for the signature and the event ID (of the same bytes), and the result.
 Spec: https://spec.matrix.org/v1.19/server-server-api/#adding-hashes-and-signatures-to-outgoing-events
 """
 
@@ -48,7 +48,7 @@ def build_event(
     version wants it. `reference_hashes`, in base64, accompany references in room versions 1 and 2.
 
     Raises:
-        InvalidEvent: the content is not canonical JSON where the version enforces that, or a field is too long.
+        InvalidEvent: the content is not canonical JSON and the version insists, or a field is too long.
     """
     check_id_length("the type", type)
     if state_key is not None:

@@ -27,7 +27,7 @@ _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 
 
 class NotCanonicalJson(InvalidEvent):
-    """The value cannot be written as canonical JSON: a float, an integer out of range, half a surrogate pair."""
+    """The value cannot be written as canonical JSON: a float, a big integer, half a surrogate pair."""
 
 
 def encode_canonical(value: Any, *, strict: bool) -> bytes:
@@ -55,7 +55,7 @@ def encode_canonical(value: Any, *, strict: bool) -> bytes:
 
 
 def encode_checked(value: Any) -> bytes:
-    """The canonical JSON of a value that `check_canonical` has passed, or that holds no numbers but small integers."""
+    """The canonical JSON of a value that is known to be free of floats, such as one that has been checked."""
     return _encode(value)
 
 
@@ -87,7 +87,7 @@ def check_canonical(value: Any) -> None:
 
 
 def decode_json(data: bytes | str) -> Any:
-    """Parse JSON as strictly as everybody does who hashes it: no duplicate keys, no lone surrogates, no abyss.
+    """Parse JSON as strictly as hashing demands: no duplicate keys, no lone surrogates, no depths.
 
     Floats and big integers survive, for the room version to judge.
 

@@ -1,7 +1,7 @@
 """An event as clients read it.
 
-The content goes from the stored bytes to the client's without being parsed. `redacts` stands at both places in
-every room version, for clients of every age.
+The content goes from the stored bytes to the client's without being parsed. `redacts` stands at both places
+in every room version, for clients of every age.
 Spec: https://spec.matrix.org/v1.19/client-server-api/#room-event-format
 """
 

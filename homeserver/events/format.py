@@ -76,7 +76,7 @@ def _integer(pdu: dict[str, Any], field: str) -> int:
 
 
 def _check_room_id(pdu: dict[str, Any], version: RoomVersion) -> None:
-    # A create event of version 12 that claims a room ID is well formed, then refused by authorization rule 1.2.
+    # A create event of version 12 that claims a room ID is well formed; authorization rule 1.2 refuses it.
     if version.room_id_is_create_event_id and pdu["type"] == "m.room.create" and "room_id" not in pdu:
         return
     room_id = _check_string(pdu, "room_id")

@@ -53,7 +53,7 @@ class RoomVersion:
     strict_canonical_json: bool = False
     redacts_in_content: bool = False
     room_id_is_create_event_id: bool = False
-    """The room ID is the create event's ID with another sigil; nothing refers to the create event otherwise."""
+    """The room ID is the create event's ID with another sigil; no event names its create event otherwise."""
 
     # Signatures
     event_id_domain_signs: bool = True
