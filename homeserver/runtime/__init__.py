@@ -1,0 +1,1 @@
+"""What every service runs on: the clock, tasks, the notifier, randomness, request context, logs and metrics."""
