@@ -40,6 +40,8 @@ class LogKind(IntEnum):
     REDACTION = 15
     SESSION = 16
     """Sessions of a user ended, or their account's flags changed."""
+    FEDERATION_EDU = 17
+    """A message is owed to other servers; the payload names them."""
 
 
 @dataclass(slots=True)
