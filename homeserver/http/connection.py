@@ -17,13 +17,14 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from homeserver.errors import MatrixError, NotJson
 from homeserver.http.dispatch import dispatch
 from homeserver.http.encoding import Streamed
-from homeserver.http.head import MAX_HEAD_BYTES, BadRequest, parse_head
+from homeserver.http.head import MAX_HEAD_BYTES, BadRequest, Head, parse_head
 from homeserver.http.incoming import BodyQueue, BodyReader, too_large
 from homeserver.http.outgoing import Flow, close_chunks, send_body
 from homeserver.http.refusals import INTERNAL_ERROR, refusal
@@ -64,12 +65,15 @@ class HttpConnection(Protocol):
         self._lost = lost
         self._peer = ""
         self._is_tls = False
+        self._is_behind_proxy = False
         self._reading = Reading.HEAD
         self._buffer = b""
         self._is_advancing = False
         self._is_paused = False
         self._is_head_begun = False
         self._closes = False
+        self._write_now: Callable[[bytes], object] | None = None
+        self._head: Head | None = None
         self._request: Request | None = None
         self._route: Route | None = None
         self._values: list[str] = []
@@ -86,7 +90,11 @@ class HttpConnection(Protocol):
     def connectionMade(self) -> None:
         """A client is here."""
         self._peer = getattr(self.transport.getPeer(), "host", "")
+        self._is_behind_proxy = self._site.proxies.is_trusted(self._peer)
         self._is_tls = ISSLTransport.providedBy(self.transport)
+        # Only a bare socket: a TLS transport passes attributes that it lacks on to the socket below it.
+        if isinstance(self.transport, Connection) and not self.transport.TLS:
+            self._write_now = self.transport.writeSomeData
         self._wait(self._site.limits.head_s)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -179,7 +187,7 @@ class HttpConnection(Protocol):
         return True
 
     def _start_request(self, raw: bytes) -> None:
-        head = parse_head(raw)
+        head = self._head = parse_head(raw, self._head)
         site = self._site
         headers = head.headers
         connection = headers.get(b"connection")
@@ -190,10 +198,13 @@ class HttpConnection(Protocol):
         request = Request(
             head,
             request_id=f"{head.method}-{site.requests}",
-            client_address=site.proxies.client_of(self._peer, headers),
-            is_secure=site.proxies.is_secure(self._peer, headers, tls=self._is_tls),
+            client_address=self._peer,
+            is_secure=self._is_tls,
             received_at=site.clock.seconds(),
         )
+        if self._is_behind_proxy:
+            request.client_address = site.proxies.client_of(self._peer, headers)
+            request.is_secure = site.proxies.is_secure(headers, tls=self._is_tls)
         self._request = request
         self._route = None
         self.deadline = inf
@@ -230,7 +241,7 @@ class HttpConnection(Protocol):
             if route is None:
                 self._refuse_body(None)
                 return
-            self.transport.write(CONTINUE)
+            self._write(CONTINUE)
         self._reading = Reading.BODY
         self._reader = BodyReader(length, limit)
         self._wait(self._site.limits.body_idle_s)
@@ -284,6 +295,7 @@ class HttpConnection(Protocol):
         self._discard()
         request, self._request = self._request, None
         queue, self._queue = self._queue, None
+        self._write_now = None
         body = b'{"errcode":"M_UNKNOWN","error":"Bad request: %b"}' % str(error).encode("ascii", "replace")
         self.transport.write(self._site.wire.json(error.status, body, close=True, head_only=False))
         self._hang_up()
@@ -353,16 +365,31 @@ class HttpConnection(Protocol):
         if isinstance(encoded, Streamed):
             Deferred.fromCoroutine(self._stream(request, encoded))
         else:
-            self.transport.write(encoded.data)
+            self._write(encoded.data)
             self._done(request, encoded.status, encoded.size)
+
+    def _write(self, data: bytes) -> None:
+        """Give an answer to the socket at once, without the reactor's round by way of a buffer (5 us of some 35).
+
+        That is only sound while nothing waits in the buffer: the first answer that does not fit ends it for good.
+        """
+        if self._write_now is not None:
+            sent = self._write_now(data)
+            if sent == len(data):
+                return
+            self._write_now = None
+            if isinstance(sent, int):
+                data = data[sent:]
+        self.transport.write(data)
 
     async def _stream(self, request: Request, answer: Streamed) -> None:
         self._closes = self._closes or (answer.length is None and not answer.chunked)
         if request.method == "HEAD":
             await close_chunks(answer.chunks)
-            self.transport.write(answer.head)
+            self._write(answer.head)
             self._done(request, answer.status, 0)
             return
+        self._write_now = None
         flow = self._flow = Flow(self._flow_changed)
         self.transport.registerProducer(flow, True)
         self.transport.write(answer.head)

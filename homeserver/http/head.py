@@ -45,43 +45,63 @@ class BadRequest(Exception):
 
 
 class Head:
-    """A parsed request head. `target` is the path and query as they came."""
+    """A parsed request head. `target` is the path and query as they came, `block` the headers as they came."""
 
-    __slots__ = ("headers", "is_1_1", "length", "method", "target")
+    __slots__ = ("block", "headers", "is_1_1", "length", "method", "target")
 
-    def __init__(self, method: str, target: str, is_1_1: bool, headers: Headers, length: int) -> None:
+    def __init__(
+        self, method: str, target: str, is_1_1: bool, block: bytes, headers: Headers, length: int
+    ) -> None:
         self.method = method
         self.target = target
         self.is_1_1 = is_1_1
+        self.block = block
         self.headers = headers
         self.length = length
 
 
-def parse_head(data: bytes) -> Head:
+def parse_head(data: bytes, previous: Head | None = None) -> Head:
     """Read a head, without the empty line that ends it.
+
+    `previous` is the one before it on the same connection: most clients say the same every time.
 
     Raises:
         BadRequest: anything is out of order.
     """
-    lines = data.split(b"\r\n")
-    ends = len(lines) - 1
-    if ends > MAX_HEADERS:
-        raise BadRequest("too many headers", 431)
-    if data.count(b"\n") != ends or data.count(b"\r") != ends or b"\0" in data:
-        raise BadRequest("control characters in the head")
-    request_line = _REQUEST_LINE(lines[0])
+    line, _, block = data.partition(b"\r\n")
+    request_line = _REQUEST_LINE(line)
     if request_line is None:
         raise BadRequest("malformed request line")
     method, target, minor = request_line.groups()
+    is_1_1 = minor == b"1"
+    if previous is not None and block == previous.block and is_1_1 == previous.is_1_1:
+        headers, length = previous.headers, previous.length
+    else:
+        headers = _parse_headers(block)
+        if is_1_1 and b"host" not in headers:
+            raise BadRequest("no Host header")
+        length = _body_length(headers, is_1_1)
+    return Head(method.decode("ascii"), _origin_form(target.decode("latin-1")), is_1_1, block, headers, length)
+
+
+def _parse_headers(block: bytes) -> Headers:
     headers: Headers = {}
-    for line in lines[1:]:
+    if not block:
+        return headers
+    lines = block.split(b"\r\n")
+    ends = len(lines) - 1
+    if ends >= MAX_HEADERS:
+        raise BadRequest("too many headers", 431)
+    if block.count(b"\n") != ends or block.count(b"\r") != ends or b"\0" in block:
+        raise BadRequest("control characters in the head")
+    for line in lines:
         name, colon, value = line.partition(b":")
         known = _NAMES.get(name)
         if known is None:
-            if not colon or not _TOKEN(name):
+            if not _TOKEN(name):
                 raise BadRequest("malformed header")
             known = name.lower()
-        elif not colon:
+        if not colon:
             raise BadRequest("malformed header")
         value = value.strip(b" \t")
         if known in headers:
@@ -89,12 +109,7 @@ def parse_head(data: bytes) -> Head:
                 raise BadRequest(f"more than one {known.decode()} header")
             value = headers[known] + b", " + value
         headers[known] = value
-    is_1_1 = minor == b"1"
-    if is_1_1 and b"host" not in headers:
-        raise BadRequest("no Host header")
-    return Head(
-        method.decode("ascii"), _origin_form(target.decode("latin-1")), is_1_1, headers, _body_length(headers, is_1_1)
-    )
+    return headers
 
 
 def _body_length(headers: Headers, is_1_1: bool) -> int:

@@ -42,14 +42,10 @@ class TrustedProxies:
         return any(parsed in network for network in self._networks)
 
     def client_of(self, peer: str, headers: Headers) -> str:
-        """The client's address; the peer's own unless a trusted proxy says otherwise."""
-        if not self.is_trusted(peer):
-            return peer
+        """The client's address, behind the trusted proxy `peer`."""
         forwarded = headers.get(b"x-forwarded-for")
-        if forwarded is None:
-            return peer
         client = peer
-        for hop in reversed(forwarded.decode("latin-1").split(",")):
+        for hop in reversed((forwarded or b"").decode("latin-1").split(",")):
             hop = hop.strip().strip("[]")
             try:
                 ip_address(hop)
@@ -60,9 +56,7 @@ class TrustedProxies:
                 break
         return client
 
-    def is_secure(self, peer: str, headers: Headers, *, tls: bool) -> bool:
-        """Whether the client used HTTPS."""
+    def is_secure(self, headers: Headers, *, tls: bool) -> bool:
+        """Whether the client used HTTPS, behind a trusted proxy."""
         forwarded = headers.get(b"x-forwarded-proto")
-        if forwarded is not None and self.is_trusted(peer):
-            return forwarded.split(b",")[-1].strip().lower() == b"https"
-        return tls
+        return tls if forwarded is None else forwarded.split(b",")[-1].strip().lower() == b"https"
