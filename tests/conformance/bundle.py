@@ -55,7 +55,9 @@ class _Bundler:
                 copied.update(self.reference(urljoin(uri, value)))
             else:
                 separator = "/" if "#" in uri else "#/"
-                copied[key] = self._copy(value, f"{uri}{separator}{key.replace('~', '~0').replace('/', '~1')}")
+                copied[key] = self._copy(
+                    value, f"{uri}{separator}{key.replace('~', '~0').replace('/', '~1')}"
+                )
         correction = self._corrections.get(unquote(uri.removeprefix(BASE_URI)))
         return correction.apply(copied) if correction else copied
 

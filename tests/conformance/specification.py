@@ -143,7 +143,9 @@ class OperationIndex:
 
     def __init__(self, declared: tuple[Operation, ...]) -> None:
         self._exact: dict[tuple[str, str], list[Operation]] = defaultdict(list)
-        self._by_shape: dict[tuple[str, int], list[tuple[re.Pattern[str], list[Operation]]]] = defaultdict(list)
+        self._by_shape: dict[tuple[str, int], list[tuple[re.Pattern[str], list[Operation]]]] = defaultdict(
+            list
+        )
         by_shape: dict[tuple[str, str], list[Operation]] = defaultdict(list)
         for operation in declared:
             by_shape[operation.shape].append(operation)

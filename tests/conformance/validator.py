@@ -30,7 +30,7 @@ class Nonconforming(AssertionError):
     """An answer that the specification does not allow."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Answer:
     """What a server said; header names are in lower case."""
 
@@ -97,7 +97,9 @@ def check_schema(uri: str, value: Any, what: str) -> None:
     for error in list(validator.iter_errors(value))[:5]:
         at = "/".join(str(part) for part in error.instance_path) or "the whole body"
         faults.append(f"  at {at}: {error.message[:300]}")
-    raise Nonconforming(f"{what} does not validate against {uri.removeprefix(BASE_URI)}\n" + "\n".join(faults))
+    raise Nonconforming(
+        f"{what} does not validate against {uri.removeprefix(BASE_URI)}\n" + "\n".join(faults)
+    )
 
 
 def check_refusal(answer: Answer, what: str) -> None:
@@ -140,7 +142,11 @@ def check_answer(operation: Operation, answer: Answer) -> None:
         if not wants_authentication:
             check_refusal(answer, what)
         # An access token is refused with the same status as an unfinished authentication.
-        if declared is None or declared.schema_uri is None or (answer.status == 401 and not wants_authentication):
+        if (
+            declared is None
+            or declared.schema_uri is None
+            or (answer.status == 401 and not wants_authentication)
+        ):
             return
     elif declared is None:
         raise Nonconforming(f"{what}: the specification declares {', '.join(operation.responses)}")
