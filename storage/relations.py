@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from homeserver.ids import EventID
@@ -103,3 +104,20 @@ def wait_for_target(txn: Transaction, target: str, redaction: int) -> None:
 
 def waiting_redactions(txn: Transaction, target: str) -> list[int]:
     return [row[0] for row in txn.all("SELECT redaction FROM pending_redactions WHERE target = ?", target)]
+
+
+def children_of_many(txn: Transaction, parents: Sequence[str]) -> dict[str, list[Child]]:
+    """What relates to each of the events, oldest first; events without relations are left out."""
+    found: dict[str, list[Child]] = {}
+    for first in range(0, len(parents), 500):
+        chunk = parents[first : first + 500]
+        marks = ", ".join("?" * len(chunk))
+        rows = txn.all(
+            "SELECT c.parent, c.child, c.rel_type, t.value, s.value, c.aggregation_key FROM relations c"
+            " JOIN names t ON t.nid = c.type JOIN names s ON s.nid = c.sender"
+            f" WHERE c.parent IN ({marks}) AND c.rel_type <> 'm.annotation' ORDER BY c.child",
+            *chunk,
+        )
+        for parent, *child in rows:
+            found.setdefault(str(parent), []).append(Child(*child))
+    return found

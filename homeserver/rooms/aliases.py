@@ -6,7 +6,7 @@ Spec: https://spec.matrix.org/v1.19/client-server-api/#room-aliases
 from __future__ import annotations
 
 from homeserver.errors import Conflict, Forbidden, InvalidParam, MatrixError, NotFound
-from homeserver.ids import RoomAlias, RoomID, ServerName, UserID, domain_of
+from homeserver.ids import RoomAlias, RoomID, ServerName, UserID, domain_of, parse_room_alias
 from homeserver.rooms.registry import Rooms
 from storage import aliases as alias_rows
 from storage.database import Database
@@ -14,6 +14,10 @@ from storage.database import Database
 
 class RoomInUse(MatrixError):
     errcode = "M_ROOM_IN_USE"
+
+
+class BadAlias(MatrixError):
+    errcode = "M_BAD_ALIAS"
 
 
 class Aliases:
@@ -76,3 +80,15 @@ class Aliases:
             if levels is None or levels.user(user_id) < levels.event("m.room.canonical_alias", is_state=True):
                 raise Forbidden(f"you may not remove {alias}")
         await self._db.run(alias_rows.remove, alias)
+
+    async def check_stands_for(self, alias: str, room_id: RoomID) -> None:
+        """
+        Raises:
+            InvalidParam: this is no alias.
+            BadAlias: it stands for no room, or for another; what other servers' aliases stand for is not asked.
+        """
+        parsed = parse_room_alias(alias)
+        if self.is_local(parsed):
+            found = await self._db.read(alias_rows.find, parsed)
+            if found != room_id:
+                raise BadAlias(f"{alias} does not stand for this room")

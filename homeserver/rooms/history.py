@@ -126,6 +126,13 @@ class History:
         page.more = True
         return page
 
+    async def nearest(self, room: LiveRoom, user_id: UserID, ts: int, *, forwards: bool) -> TimelineEvent | None:
+        """The event closest to `ts` (ms) in one direction, if the user may see it."""
+        entry = await self._db.read(_nearest, room, ts, forwards)
+        if entry is None or not await self._visibility.visible(room, user_id, [entry]):
+            return None
+        return entry
+
     async def root_after(self, room: LiveRoom, position: int) -> bytes | None:
         """The state tree's root after everything at or before `position`."""
         if position >= room.position:
@@ -187,6 +194,11 @@ def _before(
 def _after(txn: Transaction, room: LiveRoom, position: int, until: int, count: int) -> list[TimelineEvent]:
     rows = event_rows.after(txn, txn.intern(room.room_id), position, count, until=until)
     return timeline_events(txn, rows, room.version)
+
+
+def _nearest(txn: Transaction, room: LiveRoom, ts: int, forwards: bool) -> TimelineEvent | None:
+    row = event_rows.nearest_to(txn, txn.intern(room.room_id), ts, forwards=forwards)
+    return None if row is None else timeline_events(txn, [row], room.version)[0]
 
 
 def _records_after(txn: Transaction, room: LiveRoom, position: int) -> list[NotifyRecord]:

@@ -6,7 +6,7 @@ without waiting, so that a caught-up client's answer shows one moment of the log
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,20 +20,11 @@ from homeserver.rooms.tokens import StreamToken
 from homeserver.runtime.notifier import Notifier
 from homeserver.sync.departed import DepartedSections
 from homeserver.sync.feeds import Feed, RoomView
+from homeserver.sync.own_data import StoredOwnData
 from homeserver.sync.request import SyncRequest
 from homeserver.sync.room_section import Look, RoomSections
 
 _quote = msgspec.json.encode
-
-
-class OwnData(Protocol):
-    """What only the user has: account data and whom they ignore."""
-
-    def ignored(self, user_id: UserID) -> frozenset[UserID] | Awaitable[frozenset[UserID]]: ...
-
-    async def global_account_data(self, request: SyncRequest) -> list[bytes]: ...
-
-    async def room_account_data(self, request: SyncRequest) -> Mapping[RoomID, list[bytes]]: ...
 
 
 class Extras(Protocol):
@@ -61,7 +52,7 @@ class Composer:
         history: History,
         sections: RoomSections,
         departed: DepartedSections,
-        own: OwnData,
+        own: StoredOwnData,
         extras: tuple[Extras, ...] = (),
     ) -> None:
         self._rooms = rooms
@@ -93,13 +84,12 @@ class Composer:
             if view.membership == "join":
                 joined.append((room_id, view, self._rooms.find(room_id) or await self._rooms.load(room_id)))
         ignored = self._own.ignored(feed.user_id)
-        if not isinstance(ignored, frozenset):
-            ignored = await ignored
+        if ignored is None:
+            ignored = await self._own.load_ignored(feed.user_id)
         account_data: Mapping[RoomID, list[bytes]] = {}
         global_data: list[bytes] = []
         if since is None or request.full_state or feed.account_data > since.position:
-            account_data = await self._own.room_account_data(request)
-            global_data = await self._own.global_account_data(request)
+            global_data, account_data = await self._own.account_data(request)
         until = self.now()
         shown = [await self._joined(request, *each, until, ignored, account_data) for each in joined]
         sections: list[bytes] = [section for section in shown if section]

@@ -129,3 +129,11 @@ CREATE TABLE room_aliases (
     servers TEXT NOT NULL
 );
 CREATE INDEX room_aliases_room ON room_aliases (room);
+
+-- Rooms listed on a network of an application service only.
+CREATE TABLE network_rooms (
+    appservice TEXT NOT NULL,
+    network TEXT NOT NULL,
+    room BIGINT NOT NULL,
+    PRIMARY KEY (appservice, network, room)
+) WITHOUT ROWID;

@@ -1,0 +1,96 @@
+"""The devices that follow: their filters, whether they may go on, and that they were seen.
+
+Spec: https://spec.matrix.org/v1.19/client-server-api/#filtering
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from homeserver.errors import BadJson, InvalidParam, NotFound
+from homeserver.events.filters import Filter, parse_filter
+from homeserver.http.requester import Requester
+from homeserver.ids import UserID
+from homeserver.sync.request import SyncRequest
+from storage import filters as filter_rows
+from storage.database import Database
+
+REMEMBERED = 5_000
+
+
+class PresenceWatch(Protocol):
+    """Told that a user's device is there, and how it wants to be shown."""
+
+    def syncing(self, user_id: UserID, set_presence: str) -> None: ...
+
+
+class TokenCheck(Protocol):
+    """Refuses requesters whose access has ended."""
+
+    def check(self, who: Requester) -> None: ...
+
+
+class SyncClients:
+    """What `/sync` and the sockets know of those who ask."""
+
+    def __init__(self, db: Database, presence: PresenceWatch, tokens: TokenCheck) -> None:
+        self._db = db
+        self._presence = presence
+        self._tokens = tokens
+        self._default = parse_filter({})
+        self._filters: OrderedDict[tuple[UserID, str], Filter] = OrderedDict()
+
+    def find_filter(self, user_id: UserID, asked: str | None) -> Filter | None:
+        """The filter that a request names, if it needs no look at the database.
+
+        Raises:
+            BadJson: an inline filter is none.
+        """
+        if not asked:
+            return self._default
+        known = self._filters.get((user_id, asked))
+        if known is not None:
+            return known
+        if not asked.startswith("{"):
+            return None
+        try:
+            definition = msgspec.json.decode(asked.encode("utf-8", "surrogatepass"))
+        except msgspec.DecodeError as error:
+            raise BadJson(f"filter: {error}") from None
+        return self._remember(user_id, asked, parse_filter(definition))
+
+    async def load_filter(self, user_id: UserID, asked: str | None) -> Filter:
+        """The filter that a request names by its ID.
+
+        Raises:
+            InvalidParam: this is no filter ID.
+            NotFound: the user has no such filter.
+        """
+        if not asked or not asked.isdecimal() or len(asked) > 18:
+            raise InvalidParam("filter must be a filter ID or a JSON object")
+        definition = await self._db.read(filter_rows.find, user_id, int(asked))
+        if definition is None:
+            raise NotFound(f"no filter {asked}")
+        return self._remember(user_id, asked, parse_filter(msgspec.json.decode(definition)))
+
+    def _remember(self, user_id: UserID, asked: str, parsed: Filter) -> Filter:
+        self._filters[user_id, asked] = parsed
+        while len(self._filters) > REMEMBERED:
+            self._filters.popitem(last=False)
+        return parsed
+
+    def seen(self, request: SyncRequest, set_presence: str) -> None:
+        """The device is there."""
+        self._presence.syncing(request.user_id, set_presence)
+
+    def liveness_check(self, who: Requester) -> Callable[[], None]:
+        """What a poll that was woken asks before it answers: is the token still good?"""
+
+        def check() -> None:
+            self._tokens.check(who)
+
+        return check
