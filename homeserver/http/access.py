@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from time import gmtime, strftime
-from typing import Protocol
 
 from homeserver.http.request import Request
+from homeserver.runtime.clock import Clock
 
 FLUSH_AFTER_S = 0.25
 FLUSH_LINES = 1000
@@ -22,18 +22,10 @@ _hide_secrets = re.compile(
 _has_secrets = re.compile(r"[?&](?:access_token|login_?[tT]oken|token|client_secret|code|state|sid|signature)=").search
 
 
-class Timer(Protocol):
-    """The clock."""
-
-    def now_ms(self) -> int: ...
-
-    def call_later(self, delay_s: float, call: Callable[..., object], *arguments: object) -> object: ...
-
-
 class AccessLog:
     """Collects access lines for `write`, which gets them joined, each with its newline."""
 
-    def __init__(self, clock: Timer, site: str, write: Callable[[str], object]) -> None:
+    def __init__(self, clock: Clock, site: str, write: Callable[[str], object]) -> None:
         self._clock = clock
         self._site = site
         self._write = write

@@ -14,11 +14,11 @@ from enum import Enum
 from math import inf
 from typing import Any
 
+import structlog
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.tcp import Connection
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from homeserver.errors import MatrixError, NotJson
@@ -34,7 +34,7 @@ from homeserver.http.router import Route
 from homeserver.http.site import Site
 from homeserver.http.wire import CONTINUE
 
-_log = Logger()
+_log = structlog.get_logger(__name__)
 
 MAX_AHEAD_BYTES = 128 * 1024
 """How much a client may send ahead while its request is served."""
@@ -95,6 +95,10 @@ class HttpConnection(Protocol):
         # Only a bare socket: a TLS transport passes attributes that it lacks on to the socket below it.
         if isinstance(self.transport, Connection) and not self.transport.TLS:
             self._write_now = self.transport.writeSomeData
+        if ITCPTransport.providedBy(self.transport):
+            # Answers are written whole, so there is nothing to gain from holding small packets back.
+            self.transport.setTcpNoDelay(True)
+            self.transport.setTcpKeepAlive(True)
         self._wait(self._site.limits.head_s)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -205,6 +209,8 @@ class HttpConnection(Protocol):
         if self._is_behind_proxy:
             request.client_address = site.proxies.client_of(self._peer, headers)
             request.is_secure = site.proxies.is_secure(headers, tls=self._is_tls)
+            if site.request_id_header is not None:
+                request.request_id = request.header(site.request_id_header) or request.request_id
         self._request = request
         self._route = None
         self.deadline = inf
@@ -360,7 +366,7 @@ class HttpConnection(Protocol):
         try:
             encoded = self._site.encoder.encode(answer, request, close=self._closes)
         except Exception:
-            _log.failure("{operation}: its answer cannot be sent", operation=request.operation)
+            _log.exception("answer cannot be sent", operation=request.operation, request=request.request_id)
             encoded = self._site.encoder.encode(INTERNAL_ERROR, request, close=self._closes)
         if isinstance(encoded, Streamed):
             Deferred.fromCoroutine(self._stream(request, encoded))
@@ -398,7 +404,7 @@ class HttpConnection(Protocol):
             sent = await send_body(self.transport, flow, answer.chunks, length=answer.length, chunked=answer.chunked)
         except Exception:
             # The status is out already: all that can be said is that the body is not complete.
-            _log.failure("{operation}: its body broke off", operation=request.operation)
+            _log.exception("body broke off", operation=request.operation, request=request.request_id)
             self.abort()
         self._flow = None
         if not flow.is_lost:

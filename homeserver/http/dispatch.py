@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import Any
 
+import structlog
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 
 from homeserver.errors import Forbidden, GuestForbidden, MissingToken, UserLocked, UserSuspended
 from homeserver.http.endpoint import Auth
@@ -21,8 +21,9 @@ from homeserver.http.request import Request
 from homeserver.http.requester import Requester
 from homeserver.http.responses import Answer
 from homeserver.http.router import Route, path_arguments
+from homeserver.runtime.context import enter_request
 
-_log = Logger()
+_log = structlog.get_logger(__name__)
 
 Reply = Callable[[Request, Answer], None]
 
@@ -43,6 +44,7 @@ def dispatch(request: Request, route: Route, values: list[str], limiter: RateLim
 
 def _begin(request: Request, route: Route, values: list[str], limiter: RateLimiter) -> Any:
     """The answer, or an awaitable of it."""
+    enter_request(request.request_id)
     declaration = route.declaration
     request.operation = declaration.operation
     who = None
@@ -125,12 +127,7 @@ def answer_error(error: Exception, request: Request) -> Answer:
     answer = refusal(error)
     if answer is None:
         if not request.is_disconnected:
-            _log.failure(
-                "{request_id} {operation} failed",
-                failure=None,
-                request_id=request.request_id,
-                operation=request.operation,
-            )
+            _log.exception("request failed", operation=request.operation, request=request.request_id)
         return INTERNAL_ERROR
     return answer
 

@@ -8,24 +8,20 @@ more keys than `max_keys`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from homeserver.errors import LimitExceeded
+from homeserver.runtime.clock import Clock
 
 
-class Seconds(Protocol):
-    """The clock's monotonic side."""
+class Rate(Protocol):
+    """So many requests a second in the long run, and so many at once; none a second is without limit."""
 
-    def seconds(self) -> float: ...
+    @property
+    def per_second(self) -> float: ...
 
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """So many a second in the long run, and `burst` at once."""
-
-    per_second: float
-    burst: int
+    @property
+    def burst_count(self) -> int: ...
 
 
 class RateLimiter(Protocol):
@@ -49,12 +45,12 @@ class Unlimited:
 class MemoryRateLimiter:
     """Rate limits of this process. Classes without a rate are not limited."""
 
-    def __init__(self, clock: Seconds, rates: Mapping[str, Rate], *, max_keys: int = 100_000) -> None:
+    def __init__(self, clock: Clock, rates: Mapping[str, Rate], *, max_keys: int = 100_000) -> None:
         self._clock = clock
         self._max_keys = max_keys
         # The time that one request costs, and how far ahead of now a bucket may be before requests are refused.
         self._costs = {
-            name: (1.0 / rate.per_second, rate.burst / rate.per_second)
+            name: (1.0 / rate.per_second, rate.burst_count / rate.per_second)
             for name, rate in rates.items()
             if rate.per_second > 0
         }

@@ -13,8 +13,9 @@ from homeserver.http.connection import HttpConnection
 from homeserver.http.encoding import Encoder
 from homeserver.http.proxies import TrustedProxies
 from homeserver.http.router import Router
-from homeserver.http.site import Limits, ServerClock, Site
+from homeserver.http.site import Limits, Site
 from homeserver.http.wire import Wire
+from homeserver.runtime.clock import Clock
 
 SWEEP_S = 5.0
 
@@ -31,13 +32,14 @@ class HttpServer(ServerFactory):
     def __init__(
         self,
         router: Router,
-        clock: ServerClock,
+        clock: Clock,
         *,
         write_access: Callable[[str], object],
         name: str = "http",
         trusted_proxies: tuple[str, ...] = (),
         limits: Limits | None = None,
         compress_above: int | None = None,
+        request_id_header: str | None = None,
     ) -> None:
         wire = Wire(clock.now_ms)
         self._clock = clock
@@ -49,6 +51,7 @@ class HttpServer(ServerFactory):
             access=AccessLog(clock, name, write_access),
             proxies=TrustedProxies(trusted_proxies),
             limits=limits or Limits(),
+            request_id_header=request_id_header,
         )
         self._connections: set[HttpConnection] = set()
         self._is_sweeping = False

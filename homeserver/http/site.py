@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from homeserver.http.access import AccessLog
 from homeserver.http.encoding import Encoder
 from homeserver.http.proxies import TrustedProxies
 from homeserver.http.router import Router
 from homeserver.http.wire import Wire
-
-
-class ServerClock(Protocol):
-    """Both scales of time, and timers."""
-
-    def now_ms(self) -> int: ...
-
-    def seconds(self) -> float: ...
-
-    def call_later(self, delay_s: float, call: Callable[..., object], *arguments: object) -> object: ...
+from homeserver.runtime.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +32,12 @@ class Site:
     """One listener's endpoints and habits."""
 
     router: Router
-    clock: ServerClock
+    clock: Clock
     wire: Wire
     encoder: Encoder
     access: AccessLog
     proxies: TrustedProxies
     limits: Limits
+    request_id_header: str | None = None
     is_closing: bool = False
     requests: int = 0
