@@ -1,0 +1,50 @@
+"""Keys of Synapse's configuration that mean nothing to Hearth, each with the reason that is given."""
+
+from __future__ import annotations
+
+_REMOVE = "is Synapse's and means nothing here; remove it"
+_BUILT_IN = "is not needed: Hearth does this by itself; remove it"
+
+FOREIGN: dict[str, str] = {
+    "report_stats": "Hearth reports nothing to anybody; remove it",
+    "macaroon_secret_key": _BUILT_IN,
+    "form_secret": _BUILT_IN,
+    "log_config": "write the section `log` instead",
+    "worker_app": "processes need no description; see `synctl start --processes`",
+    "worker_name": "processes need no description; see `synctl start --processes`",
+    "instance_map": "processes find each other through the database; remove it",
+    "stream_writers": "processes share the work by themselves; remove it",
+    "worker_replication_secret": "use `cluster_secret`",
+    "federation_sender_instances": "processes share the work by themselves; remove it",
+    "pusher_instances": "processes share the work by themselves; remove it",
+    "run_background_tasks_on": "processes share the work by themselves; remove it",
+    "start_pushers": _REMOVE,
+    "send_federation": _REMOVE,
+    "databases": "Hearth keeps one database; use `database`",
+    "event_cache_size": "use `caches.memory`",
+    "modules": "Hearth has no modules; remove it",
+    "spam_checker": "Hearth has no modules; remove it",
+    "third_party_event_rules": "Hearth has no modules; remove it",
+    "password_providers": "Hearth has no modules; use `oidc_providers` or `jwt_config`",
+    "saml2_config": "SAML is not spoken; use `oidc_providers`",
+    "cas_config": "CAS is not spoken; use `oidc_providers`",
+    "sentry": _REMOVE,
+    "opentracing": _REMOVE,
+    "manhole": _REMOVE,
+    "manhole_settings": _REMOVE,
+    "gc_thresholds": _REMOVE,
+    "gc_min_interval": _REMOVE,
+    "daemonize": "synctl runs Hearth in the background; `python -m homeserver.app` in the foreground",
+    "use_frozen_dicts": _REMOVE,
+    "dummy_events_threshold": _BUILT_IN,
+    "cleanup_extremities_with_dummy_events": _BUILT_IN,
+    "server_notices": "is not offered; remove it",
+    "experimental_features": "Hearth has no switches for experiments; remove it",
+    "matrix_authentication_service": "is not needed: OAuth 2.0 is built in; see `oauth`",
+    "experimental_features.msc3861": "is not needed: OAuth 2.0 is built in; see `oauth`",
+    "stats": _REMOVE,
+    "suppress_key_server_warning": _REMOVE,
+    "enable_media_repo": _REMOVE,
+    "dynamic_thumbnails": _BUILT_IN,
+    "no_tls": "write `tls` on each listener",
+}

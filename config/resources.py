@@ -1,0 +1,71 @@
+"""Memory, limits, logs, and what is shared with other processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from config.schema import duration_ms, secret, setting, size
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CachesConfig:
+    """How much may be remembered."""
+
+    memory: int = size("256M", "The memory of rooms and other things that can be read again.")
+    rooms: int | None = size(None, "The share of rooms; three quarters by default.")
+    route_cache_ttl_ms: int = duration_ms(
+        "60s", "How long an answer of `/im/v1` may be remembered.", key="route_cache_ttl"
+    )
+
+    @property
+    def rooms_bytes(self) -> int:
+        return self.memory * 3 // 4 if self.rooms is None else self.rooms
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LimitsConfig:
+    """How much one client may ask of the server."""
+
+    max_connections: int = setting(20_000, "The most connections of one listener.")
+    max_request_size: int = size("1M", "The largest body of a request that is not an upload.")
+    idle_connection_timeout_ms: int = duration_ms(
+        "3m", "How long a connection may stay open without a request.", key="idle_connection_timeout"
+    )
+    request_body_timeout_ms: int = duration_ms(
+        "60s", "How long a body may make no progress.", key="request_body_timeout"
+    )
+    max_sync_timeout_ms: int = duration_ms("10m", "The longest that `/sync` waits.", key="max_sync_timeout")
+    max_devices_per_user: int = setting(1000, "The most devices of one user.")
+    shutdown_timeout_ms: int = duration_ms(
+        "10s", "How long what is in flight may take when the server stops.", key="shutdown_timeout"
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogConfig:
+    """What is written of what happens. Secrets never are."""
+
+    level: Literal["debug", "info", "warning", "error"] = setting(
+        "info", "The least important that is written."
+    )
+    format: Literal["console", "json"] = setting("console", "For people or for programs.")
+    file: Path | None = setting(
+        None, "Where; the standard output without it. It is opened again on SIGHUP.", kind="path"
+    )
+    access: bool = setting(True, "Whether every request gets a line.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RedisConfig:
+    """Redis, for limits and caches that several processes share. It needs the extra `redis`."""
+
+    enabled: bool = setting(False, "Whether it is used.")
+    host: str = setting("localhost", "Where it is.")
+    port: int = setting(6379, "Its port.")
+    path: Path | None = setting(None, "Its Unix socket, instead.", kind="path")
+    dbid: int = setting(0, "The number of the database.")
+    username: str | None = setting(None, "The user.")
+    password: str | None = secret("The password.")
+    use_tls: bool = setting(False, "Whether to speak TLS.")
