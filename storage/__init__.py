@@ -1,0 +1,7 @@
+"""Everything durable: two engines behind one door, group commit, the log, and queries as functions over a transaction."""
+
+from __future__ import annotations
+
+from storage.opening import open_database, open_postgres, open_sqlite
+
+__all__ = ["open_database", "open_postgres", "open_sqlite"]
