@@ -33,8 +33,8 @@ canonical_values = st.recursive(
 def test_the_specification_vectors(vector: dict[str, str]) -> None:
     value = decode_json(vector["input"])
     if vector["canonical"] == '{"a":0,"b":10000000000}':
-        # COMPAT(Synapse): 1e10 counts as a float. Room versions from 6 on refuse it, before that it is carried as
-        # Synapse and the Python reference write it, since everybody has hashed it that way.
+        # COMPAT(Synapse): 1e10 counts as a float. Room versions from 6 on refuse it; before that it is
+        # carried as Synapse and the Python reference write it, since everybody has hashed it that way.
         assert encode_canonical(value, strict=False) == b'{"a":0,"b":10000000000.0}'
         with pytest.raises(NotCanonicalJson):
             encode_canonical(value, strict=True)

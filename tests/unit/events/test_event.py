@@ -16,8 +16,8 @@ ALL_VERSIONS = list(ROOM_VERSIONS.values())
 
 def fields_of(event: Event) -> dict[str, Any]:
     names = (
-        "version event_id room_id type state_key sender origin_server_ts depth json content prev_events auth_events "
-        "redacts hashes signatures pdu key is_state domain size"
+        "version event_id room_id type state_key sender origin_server_ts depth json content prev_events "
+        "auth_events redacts hashes signatures pdu key is_state domain size"
     )
     return {name: getattr(event, name) for name in names.split()}
 
