@@ -38,3 +38,7 @@ def add(txn: Transaction, alias: str, room_id: str, creator: str) -> bool:
 
 def remove(txn: Transaction, alias: str) -> None:
     txn.execute("DELETE FROM room_aliases WHERE alias = ?", alias)
+
+
+def move_all(txn: Transaction, old: str, new: str) -> None:
+    txn.execute("UPDATE room_aliases SET room = ? WHERE room = ?", txn.intern(new), txn.intern(old))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from enum import IntFlag
 from typing import NamedTuple
 
+from homeserver.events.state_tree import NodeHash
 from homeserver.ids import EventID
 from storage.transaction import Slot, Transaction
 
@@ -32,7 +33,7 @@ class EventRow(NamedTuple):
     position: int | None
     flags: int
     seq: int | None
-    state_before: bytes | None
+    state_before: NodeHash | None
     replaces: int | None
     redacted_by: int | None
     notify: bytes | None

@@ -34,4 +34,8 @@ def load(txn: Transaction, user_id: str) -> tuple[list[FeedRoom], int]:
         " WHERE m.user_name = ? AND m.forgotten = 0",
         user,
     )
-    return [FeedRoom(*row[:6], max(row[4], row[6] or 0, row[7] or 0)) for row in rows], position
+    found = [
+        FeedRoom(room, membership, event, sender, since, joined_at, max(since, events or 0, receipts or 0))
+        for room, membership, event, sender, since, joined_at, events, receipts in rows
+    ]
+    return found, position

@@ -50,16 +50,25 @@ def save(
     event: int,
     sender: str,
     position: Slot | int,
-    stayed: bool,
+    joined_at: Slot | int,
     local: bool,
 ) -> None:
-    """Write a user's new membership; `stayed` if they were joined before and still are."""
-    columns: tuple[str, ...] = ("user_name", "room", "membership", "event", "sender", "position", "forgotten", "local")
-    row = (txn.intern(user_id), room, membership, event, txn.intern(sender), position, 0, int(local))
-    if stayed:
-        txn.put("membership", columns, row, ("user_name", "room"))
-    else:
-        txn.put("membership", (*columns, "joined_at"), (*row, position), ("user_name", "room"))
+    txn.put(
+        "membership",
+        ("user_name", "room", "membership", "event", "sender", "position", "joined_at", "forgotten", "local"),
+        (txn.intern(user_id), room, membership, event, txn.intern(sender), position, joined_at, 0, int(local)),
+        ("user_name", "room"),
+    )
+
+
+def stays(txn: Transaction, room: int) -> dict[UserID, int]:
+    """Where the present stay of each local member began."""
+    rows = txn.all(
+        "SELECT n.value, m.joined_at FROM membership m JOIN names n ON n.nid = m.user_name"
+        " WHERE m.room = ? AND m.membership = 'join' AND m.local = 1",
+        room,
+    )
+    return {UserID(str(user)): int(joined_at) for user, joined_at in rows}
 
 
 def find(txn: Transaction, room_id: str, user_id: str) -> Membership | None:

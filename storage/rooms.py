@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from homeserver.events.state_tree import NodeHash
 from homeserver.ids import EventID
 from storage.transaction import Transaction
 
@@ -14,7 +15,7 @@ from storage.transaction import Transaction
 class RoomHead(NamedTuple):
     """Where a room stands: the state after its extremities, those extremities with their depths, and its sequence numbers."""
 
-    state_root: bytes
+    state_root: NodeHash
     extremities: dict[EventID, int]
     last_seq: int
     first_seq: int
@@ -41,7 +42,7 @@ def load_head(txn: Transaction, room: int) -> RoomHead | None:
     if row is None:
         return None
     root, extremities, last_seq, first_seq = row
-    return RoomHead(bytes(root), msgspec.json.decode(extremities, type=dict[EventID, int]), last_seq, first_seq)
+    return RoomHead(NodeHash(bytes(root)), msgspec.json.decode(extremities, type=dict[EventID, int]), last_seq, first_seq)
 
 
 def save_head(txn: Transaction, room: int, head: RoomHead) -> None:
@@ -53,18 +54,18 @@ def save_head(txn: Transaction, room: int, head: RoomHead) -> None:
     )
 
 
-def load_state_nodes(txn: Transaction, room: int, hashes: Iterable[bytes]) -> dict[bytes, bytes]:
+def load_state_nodes(txn: Transaction, room: int, hashes: Iterable[NodeHash]) -> dict[NodeHash, bytes]:
     wanted = list(hashes)
-    found: dict[bytes, bytes] = {}
+    found: dict[NodeHash, bytes] = {}
     for first in range(0, len(wanted), 500):
         chunk = wanted[first : first + 500]
         marks = ", ".join("?" * len(chunk))
         rows = txn.all(f"SELECT hash, node FROM state_nodes WHERE room = ? AND hash IN ({marks})", room, *chunk)
-        found.update((bytes(key), bytes(node)) for key, node in rows)
+        found.update((NodeHash(bytes(key)), bytes(node)) for key, node in rows)
     return found
 
 
-def save_state_nodes(txn: Transaction, room: int, nodes: Mapping[bytes, bytes]) -> None:
+def save_state_nodes(txn: Transaction, room: int, nodes: Mapping[NodeHash, bytes]) -> None:
     for key, node in nodes.items():
         txn.put("state_nodes", ("room", "hash", "node"), (room, key, node), ("room", "hash"))
 
@@ -72,3 +73,11 @@ def save_state_nodes(txn: Transaction, room: int, nodes: Mapping[bytes, bytes]) 
 def is_partial(txn: Transaction, room: int) -> bool:
     """Whether only part of the room's state is known yet, after a join that left the members out."""
     return bool(txn.value("SELECT partial_state FROM rooms WHERE room = ?", room))
+
+
+def number_of(txn: Transaction, room_id: str) -> int:
+    """The number of a room that is known to be stored."""
+    number = txn.find_interned(room_id)
+    if number is None:
+        raise KeyError(f"the room {room_id} is not stored")
+    return number

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from homeserver.errors import Forbidden, NotFound
 from homeserver.events.event import Event
+from homeserver.events.state_tree import NodeHash
 from homeserver.ids import EventID, RoomID, StateKey, UserID
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.loading import timeline_events
@@ -89,7 +90,7 @@ class RoomAccess:
         return room, entry
 
 
-def _left_at(txn: Transaction, room_id: RoomID, user_id: UserID) -> tuple[int, bytes] | None:
+def _left_at(txn: Transaction, room_id: RoomID, user_id: UserID) -> tuple[int, NodeHash] | None:
     """Where in the log, and on what state, the user left (or was banned after having been in the room)."""
     current = membership_rows.find(txn, room_id, user_id)
     if current is None or current.forgotten or current.membership not in ("leave", "ban"):

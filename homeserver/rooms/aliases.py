@@ -92,3 +92,7 @@ class Aliases:
             found = await self._db.read(alias_rows.find, parsed)
             if found != room_id:
                 raise BadAlias(f"{alias} does not stand for this room")
+
+    async def move_all(self, old: RoomID, new: RoomID) -> None:
+        """Have every alias of one room stand for another from now on."""
+        await self._db.run(alias_rows.move_all, old, new)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from homeserver.events.event import Event
 from homeserver.events.redaction import redact_event
 from homeserver.events.relations import parse_relation
-from homeserver.ids import EventID, ServerName, StateKey, domain_of
-from homeserver.rooms.live_room import Head, LiveRoom
+from homeserver.events.state_tree import NodeHash
+from homeserver.ids import EventID, ServerName, StateKey, UserID, domain_of
+from homeserver.rooms.live_room import Head, LiveRoom, is_join
 from homeserver.rooms.notifications import encode_notified
 from homeserver.rooms.timeline import TimelineEvent
 from homeserver.runtime.notifier import LogKind
@@ -25,7 +26,7 @@ class Append:
     room: LiveRoom
     events: list[TimelineEvent]
     head: Head
-    new_nodes: dict[bytes, bytes] = field(default_factory=dict)
+    new_nodes: dict[NodeHash, bytes] = field(default_factory=dict)
     state_changes: dict[StateKey, Event | None] = field(default_factory=dict)
     numbers: dict[StateKey, int] = field(default_factory=dict)
     """The event number of each member event among `state_changes`."""
@@ -78,7 +79,7 @@ def persist(txn: Transaction, append: Append, server_name: ServerName) -> None:
                 event=append.numbers[key],
                 sender=changed.sender,
                 position=slot,
-                stayed=key in append.stayed,
+                joined_at=room.joined_at.get(UserID(key[1]), slot) if key in append.stayed else slot,
                 local=domain_of(key[1]) == server_name,
             )
     if append.state_changes and last is None:
@@ -176,6 +177,9 @@ def _committed(append: Append, slots: list[Slot | None], last: Slot | None, reda
     if append.state_changes:
         assert last is not None
         room.change_state(append.state_changes, last.position)
+        for key, changed in append.state_changes.items():
+            if changed is not None and key not in append.stayed and is_join(changed):
+                room.joined_at[UserID(key[1])] = last.position
     for each in redacted:
         _show_redaction(room, each)
 

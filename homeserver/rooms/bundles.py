@@ -15,6 +15,7 @@ from homeserver.rooms.loading import timeline_events
 from homeserver.rooms.timeline import TimelineEvent
 from storage import events as event_rows
 from storage import relations
+from storage import rooms as room_rows
 from storage.database import Database
 from storage.transaction import Transaction
 
@@ -49,7 +50,7 @@ def _bundles(
 ) -> dict[str, dict[str, Any]]:
     """The bundles of those among the events that have any."""
     found = relations.children_of_many(txn, event_ids)
-    room_number = txn.intern(room.room_id)
+    room_number = room_rows.number_of(txn, room.room_id)
     bundles: dict[str, dict[str, Any]] = {}
     for parent, children in found.items():
         bundle: dict[str, Any] = {}

@@ -121,7 +121,7 @@ class RoomCreation:
         for user in local:
             if user != wanted.creator:
                 drafts.append(await self._invitation(wanted, user))
-        room_id = None if version.room_id_is_create_event else RoomID(f"!{self._random.token(18)}:{self._server_name}")
+        room_id = None if version.room_id_is_create_event_id else RoomID(f"!{self._random.token(18)}:{self._server_name}")
         room = await self._writer.create(version, room_id, drafts)
         if wanted.alias is not None:
             await self._aliases.add(wanted.alias, room.room_id, wanted.creator)
@@ -185,7 +185,7 @@ class RoomCreation:
         content.pop("creator", None)
         if version.creator_in_content:
             content["creator"] = wanted.creator
-        if version.privileged_creators:
+        if version.creators_are_almighty:
             creators = content.get("additional_creators", [])
             if not isinstance(creators, list) or not all(is_user_id(user) for user in creators):
                 raise InvalidParam("additional_creators must be a list of user IDs")
@@ -200,12 +200,12 @@ class RoomCreation:
     @staticmethod
     def _power_levels(wanted: NewRoom, version: RoomVersion, preset: str) -> dict[str, Any]:
         users: dict[str, int] = {}
-        if not version.privileged_creators:
+        if not version.creators_are_almighty:
             users[wanted.creator] = 100
             if preset == "trusted_private_chat":
                 users.update(dict.fromkeys(wanted.invite, 100))
         events = dict(_STATE_LEVELS)
-        if version.privileged_creators:
+        if version.creators_are_almighty:
             events["m.room.tombstone"] = TOMBSTONE_LEVEL_WITH_CREATORS
         levels: dict[str, Any] = {
             "users": users,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from homeserver.events.state_tree import NodeHash
 from homeserver.ids import UserID
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.loading import timeline_events
@@ -12,6 +13,7 @@ from homeserver.rooms.timeline import TimelineEvent
 from homeserver.rooms.unread import NotifyRecord, UnreadCounts
 from homeserver.rooms.visibility import Visibility
 from storage import events as event_rows
+from storage import rooms as room_rows
 from storage.database import Database
 from storage.transaction import Transaction
 
@@ -133,7 +135,7 @@ class History:
             return None
         return entry
 
-    async def root_after(self, room: LiveRoom, position: int) -> bytes | None:
+    async def root_after(self, room: LiveRoom, position: int) -> NodeHash | None:
         """The state tree's root after everything at or before `position`."""
         if position >= room.position:
             return room.root
@@ -187,22 +189,22 @@ class History:
 def _before(
     txn: Transaction, room: LiveRoom, position: int, after: int | None, count: int
 ) -> list[TimelineEvent]:
-    rows = event_rows.before(txn, txn.intern(room.room_id), position, count, after=after)
+    rows = event_rows.before(txn, room_rows.number_of(txn, room.room_id), position, count, after=after)
     return timeline_events(txn, rows, room.version)
 
 
 def _after(txn: Transaction, room: LiveRoom, position: int, until: int, count: int) -> list[TimelineEvent]:
-    rows = event_rows.after(txn, txn.intern(room.room_id), position, count, until=until)
+    rows = event_rows.after(txn, room_rows.number_of(txn, room.room_id), position, count, until=until)
     return timeline_events(txn, rows, room.version)
 
 
 def _nearest(txn: Transaction, room: LiveRoom, ts: int, forwards: bool) -> TimelineEvent | None:
-    row = event_rows.nearest_to(txn, txn.intern(room.room_id), ts, forwards=forwards)
+    row = event_rows.nearest_to(txn, room_rows.number_of(txn, room.room_id), ts, forwards=forwards)
     return None if row is None else timeline_events(txn, [row], room.version)[0]
 
 
 def _records_after(txn: Transaction, room: LiveRoom, position: int) -> list[NotifyRecord]:
-    rows = event_rows.notifying_after(txn, txn.intern(room.room_id), position)
+    rows = event_rows.notifying_after(txn, room_rows.number_of(txn, room.room_id), position)
     return [
         NotifyRecord(entry.position, entry.event.sender, entry.notified)
         for entry in timeline_events(txn, rows, room.version)

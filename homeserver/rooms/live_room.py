@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from homeserver.events.event import Event
 from homeserver.events.power_levels import PowerLevels
 from homeserver.events.push_rules import CompiledRules
 from homeserver.events.room_versions import RoomVersion
+from homeserver.events.state_tree import NodeHash
 from homeserver.ids import EventID, RoomID, ServerName, StateKey, UserID, domain_of
 from homeserver.rooms.timeline import Timeline, TimelineEvent, TransactionId
 from homeserver.rooms.unread import NotifyRecord, ReadUpTo, Unread
@@ -26,6 +27,10 @@ JOIN_RULES: StateKey = ("m.room.join_rules", "")
 HISTORY_VISIBILITY: StateKey = ("m.room.history_visibility", "")
 GUEST_ACCESS: StateKey = ("m.room.guest_access", "")
 TXNS_KEPT = 500
+
+
+def is_join(event: Event) -> bool:
+    return event.type == "m.room.member" and event.content.get("membership") == "join"
 
 
 class ReceiptKey(NamedTuple):
@@ -49,7 +54,7 @@ class Receipt(NamedTuple):
 class Head:
     """What the next event of the room builds on. A value: a write that fails puts the old one back."""
 
-    root: bytes
+    root: NodeHash
     extremities: Mapping[EventID, int]
     """The forward extremities and their depths."""
     pending: Mapping[StateKey, Event] = field(default_factory=dict)
@@ -93,7 +98,7 @@ class LiveRoom:
         *,
         server_name: ServerName,
         head: Head,
-        nodes: dict[bytes, bytes],
+        nodes: dict[NodeHash, bytes],
         state: dict[StateKey, Event],
         timeline: Timeline,
         unread: Unread,
@@ -125,6 +130,8 @@ class LiveRoom:
         """How many readers or receivers need the room to stay in memory."""
         self.writes_in_flight = 0
         self.transactions: dict[TransactionId, EventID] = {}
+        self.joined_at: dict[UserID, int] = {}
+        """Where in the log the present stay of each local member began."""
         self.sending: set[TransactionId] = set()
         """Transactions that are on their way to the disk."""
         self.typing: dict[UserID, int] = {}
@@ -149,7 +156,7 @@ class LiveRoom:
     def find_state(self, event_type: str, state_key: str = "") -> Event | None:
         return self.state.get((event_type, state_key))
 
-    def content(self, event_type: str, state_key: str = "") -> Mapping[str, object]:
+    def content(self, event_type: str, state_key: str = "") -> Mapping[str, Any]:
         """The content of a state event; empty if there is none."""
         event = self.state.get((event_type, state_key))
         return {} if event is None else event.content

@@ -9,12 +9,14 @@ from homeserver.events import state_tree
 from homeserver.events.event import Event
 from homeserver.events.push_rules import CompiledRules
 from homeserver.events.room_versions import RoomVersion, room_version
+from homeserver.events.state_tree import NodeHash
 from homeserver.ids import DeviceID, EventID, RoomID, ServerName, StateKey, UserID, domain_of
 from homeserver.rooms.live_room import Head, LiveRoom, Receipt, ReceiptKey
 from homeserver.rooms.notifications import decode_notified
 from homeserver.rooms.timeline import TIMELINE_EVENTS, Timeline, TimelineEvent, TransactionId
 from homeserver.rooms.unread import NotifyRecord, Unread
 from storage import events as event_rows
+from storage import membership as membership_rows
 from storage import receipts as receipt_rows
 from storage import rooms as room_rows
 from storage.events import EventRow
@@ -41,9 +43,9 @@ def load_room(
     if stored is None:
         return None
     version = room_version(version_id)
-    nodes: dict[bytes, bytes] = {}
+    nodes: dict[NodeHash, bytes] = {}
 
-    def load_node(node: bytes) -> bytes:
+    def load_node(node: NodeHash) -> bytes:
         if node not in nodes:
             nodes.update(room_rows.load_state_nodes(txn, number, [node]))
         return nodes[node]
@@ -82,6 +84,7 @@ def load_room(
         position=entries[-1].position if entries else 0,
         partial_state=room_rows.is_partial(txn, number),
     )
+    room.joined_at = membership_rows.stays(txn, number)
     for sender, device, txn_id, event_id in event_rows.recent_transactions(txn, number):
         key = TransactionId(UserID(sender), None if device is None else DeviceID(device), txn_id)
         room.transactions[key] = EventID(event_id)

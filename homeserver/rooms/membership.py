@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from homeserver.errors import Forbidden, MatrixError, NotFound
+from homeserver.errors import Forbidden, GuestForbidden, MatrixError, NotFound
 from homeserver.ids import EventID, RoomID, ServerName, UserID, domain_of
 from homeserver.rooms.live_room import JOIN_RULES, LiveRoom
 from homeserver.rooms.registry import Rooms
 from homeserver.rooms.writer import Draft, RoomWriter
 from storage import membership as membership_rows
 from storage.database import Database
-
-RESTRICTED = frozenset({"restricted", "knock_restricted"})
-
 
 class MemberProfiles(Protocol):
     """Where the name and picture in member events come from."""
@@ -86,6 +83,7 @@ class Memberships:
         servers: Sequence[ServerName] = (),
         reason: str | None = None,
         extra: Mapping[str, Any] | None = None,
+        is_guest: bool = False,
     ) -> RoomID:
         """Make the user a member; joining twice changes nothing.
 
@@ -104,10 +102,10 @@ class Memberships:
             return room_id
         if room.is_joined(user_id) and not extra:
             return room_id
-        needs_authoriser = (
-            room.membership(user_id) not in ("invite", "join") and room.join_rule in RESTRICTED
-        )
-        if needs_authoriser and room.version.restricted_join_rules:
+        if is_guest and room.content("m.room.guest_access").get("guest_access") != "can_join":
+            raise GuestForbidden("guests may not join this room")
+        restricted = room.join_rule in room.version.restricted_join_rules
+        if restricted and room.membership(user_id) not in ("invite", "join"):
             authoriser = await self._authorise(room, user_id)
             if authoriser is None:
                 await self._join_elsewhere(room, room_id, user_id, servers, content)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from homeserver.events import state_tree
 from homeserver.events.event import Event
 from homeserver.events.room_versions import RoomVersion
+from homeserver.events.state_tree import NodeHash, key_hash
 from homeserver.ids import RoomID, StateKey
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.loading import event_of
@@ -16,11 +17,11 @@ from storage.database import Database
 from storage.transaction import Transaction
 
 
-def node_loader(txn: Transaction, room_id: RoomID, nodes: dict[bytes, bytes]) -> Callable[[bytes], bytes]:
+def node_loader(txn: Transaction, room_id: RoomID, nodes: dict[NodeHash, bytes]) -> Callable[[NodeHash], bytes]:
     """Nodes from memory, else from the database; what is found there is added to `nodes`."""
-    number = txn.intern(room_id)
+    number = room_rows.number_of(txn, room_id)
 
-    def load(node: bytes) -> bytes:
+    def load(node: NodeHash) -> bytes:
         if node not in nodes:
             nodes.update(room_rows.load_state_nodes(txn, number, [node]))
         return nodes[node]
@@ -29,7 +30,7 @@ def node_loader(txn: Transaction, room_id: RoomID, nodes: dict[bytes, bytes]) ->
 
 
 def changes_between(
-    txn: Transaction, room_id: RoomID, version: RoomVersion, nodes: Mapping[bytes, bytes], old: bytes, new: bytes
+    txn: Transaction, room_id: RoomID, version: RoomVersion, nodes: Mapping[NodeHash, bytes], old: NodeHash, new: NodeHash
 ) -> dict[StateKey, Event | None]:
     """What is different in the state `new`; None where it has no such key any more."""
     load = node_loader(txn, room_id, dict(nodes))
@@ -50,7 +51,7 @@ class StateAt:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def at(self, room: LiveRoom, root: bytes) -> Mapping[StateKey, Event]:
+    async def at(self, room: LiveRoom, root: NodeHash) -> Mapping[StateKey, Event]:
         """The whole state map at `root`; free when that is the state now."""
         if root == room.root:
             return room.state
@@ -63,18 +64,18 @@ class StateAt:
                 state[key] = event
         return state
 
-    async def between(self, room: LiveRoom, old: bytes, new: bytes) -> dict[StateKey, Event | None]:
+    async def between(self, room: LiveRoom, old: NodeHash, new: NodeHash) -> dict[StateKey, Event | None]:
         """What is different at `new`; free when nothing is."""
         if old == new:
             return {}
         return await self._changes(room, old, new)
 
     async def keys_at(
-        self, room: LiveRoom, roots: Iterable[bytes], keys: Iterable[StateKey]
-    ) -> dict[bytes, dict[StateKey, Event]]:
+        self, room: LiveRoom, roots: Iterable[NodeHash], keys: Iterable[StateKey]
+    ) -> dict[NodeHash, dict[StateKey, Event]]:
         """A few entries of the state at each of several roots."""
         wanted = list(keys)
-        found: dict[bytes, dict[StateKey, Event]] = {}
+        found: dict[NodeHash, dict[StateKey, Event]] = {}
         elsewhere = []
         for root in set(roots):
             if root == room.root:
@@ -87,7 +88,7 @@ class StateAt:
             )
         return found
 
-    async def _changes(self, room: LiveRoom, old: bytes, new: bytes) -> dict[StateKey, Event | None]:
+    async def _changes(self, room: LiveRoom, old: NodeHash, new: NodeHash) -> dict[StateKey, Event | None]:
         return await self._db.read(changes_between, room.room_id, room.version, dict(room.nodes), old, new)
 
 
@@ -95,12 +96,12 @@ def _keys_at(
     txn: Transaction,
     room_id: RoomID,
     version: RoomVersion,
-    nodes: dict[bytes, bytes],
-    roots: list[bytes],
+    nodes: dict[NodeHash, bytes],
+    roots: list[NodeHash],
     keys: list[StateKey],
-) -> dict[bytes, dict[StateKey, Event]]:
+) -> dict[NodeHash, dict[StateKey, Event]]:
     load = node_loader(txn, room_id, nodes)
-    numbers = {root: {key: state_tree.get(root, key, load) for key in keys} for root in roots}
+    numbers = {root: {key: state_tree.get(root, key_hash(*key), load) for key in keys} for root in roots}
     wanted = {number for each in numbers.values() for number in each.values() if number is not None}
     events = {number: event_of(row, version) for number, row in event_rows.by_number(txn, wanted).items()}
     return {

@@ -13,6 +13,7 @@ from typing import Any
 
 from homeserver.events.client_format import client_event, client_event_json
 from homeserver.events.event import Event
+from homeserver.events.state_tree import NodeHash
 from homeserver.ids import DeviceID, EventID, UserID
 
 TIMELINE_EVENTS = 100
@@ -65,7 +66,7 @@ class TimelineEvent:
         position: int,
         seq: int | None = None,
         flags: int = 0,
-        state_before: bytes | None = None,
+        state_before: NodeHash | None = None,
         replaced: Event | None = None,
         replaced_number: int | None = None,
         redacted_because: Event | None = None,

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.interfaces import IDelayedCall
-
 from homeserver.ids import RoomID, UserID
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.registry import Rooms
-from homeserver.runtime.clock import Clock
+from homeserver.runtime.clock import Clock, Timer
 from homeserver.runtime.notifier import Notifier
 
 MAX_TIMEOUT_MS = 120_000
@@ -25,7 +23,7 @@ class Typing:
         self._rooms = rooms
         self._notifier = notifier
         self._clock = clock
-        self._timers: dict[tuple[RoomID, UserID], IDelayedCall] = {}
+        self._timers: dict[tuple[RoomID, UserID], Timer] = {}
         self._listeners: list[Callable[[RoomID, UserID, bool], None]] = []
 
     def subscribe(self, listener: Callable[[RoomID, UserID, bool], None]) -> None:

@@ -18,9 +18,10 @@ from homeserver.events.builder import build_event
 from homeserver.events.event import Event
 from homeserver.events.room_versions import RoomVersion
 from homeserver.events.signatures import SigningKey
+from homeserver.events.state_tree import key_hash
 from homeserver.ids import EventID, RoomID, ServerName, StateKey, UserID
 from homeserver.rooms.appending import Append, persist
-from homeserver.rooms.live_room import LiveRoom
+from homeserver.rooms.live_room import LiveRoom, is_join
 from homeserver.rooms.notifications import notified_by
 from homeserver.rooms.numbers import EventNumbers
 from homeserver.rooms.registry import Rooms
@@ -175,8 +176,9 @@ class RoomWriter:
         return event
 
     def _check(self, event: Event, room: LiveRoom) -> None:
+        levels = None if event.type == "m.room.create" else room.power_levels
         try:
-            check_event_auth(event, room.head_state)
+            check_event_auth(event, room.head_state, power_levels=levels)
         except AuthRejected as error:
             raise Forbidden(error.reason) from error
 
@@ -195,8 +197,8 @@ class RoomWriter:
         key = event.key
         if key is not None:
             entry.replaced = room.head_state.get(key)
-            entry.replaced_number = state_tree.get(head.root, key, room.nodes.__getitem__)
-            root, nodes = state_tree.update(head.root, {key: number}, room.nodes.__getitem__)
+            entry.replaced_number = state_tree.get(head.root, key_hash(*key), room.nodes.__getitem__)
+            root, nodes = state_tree.update(head.root, {key_hash(*key): number}, room.nodes.__getitem__)
             room.nodes.update(nodes)
             append.new_nodes.update(nodes)
             append.state_changes[key] = event
@@ -227,10 +229,6 @@ class RoomWriter:
         finally:
             room.writes_in_flight -= 1
         return [entry.event for entry in append.events]
-
-
-def is_join(event: Event) -> bool:
-    return event.type == "m.room.member" and event.content.get("membership") == "join"
 
 
 def _wait_for_turn(_txn: Transaction) -> None:

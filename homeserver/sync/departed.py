@@ -78,8 +78,8 @@ class DepartedSections:
         room = await self._rooms.find_or_load(room_id)
         if room is None:
             event = await self._stripped.member_event(room_id, request.user_id)
-            events = [] if event is None else [event]
-            return _section(room_id, [client_event_json(each, None) for each in events], [], False, view.since)
+            own = [] if event is None else [client_event_json(event, None)]
+            return _section(room_id, own, [], limited=False, start=view.since)
         wanted = request.filter.room.timeline
         page = await self._history.newest(
             room,
@@ -94,7 +94,9 @@ class DepartedSections:
         state = await self._state(request, room, view, since, events)
         start = events[0].position - 1 if events else view.since
         shown = [event.json_for(request.user_id, request.device_id) for event in events]
-        return _section(room_id, shown, state, page.more, start, request.state_key)
+        return _section(
+            room_id, shown, state, limited=page.more, start=start, state_key=request.state_key
+        )
 
     async def _state(
         self,
@@ -118,7 +120,13 @@ class DepartedSections:
 
 
 def _section(
-    room_id: RoomID, events: list[bytes], state: list[bytes], limited: bool, start: int, state_key: str = "state"
+    room_id: RoomID,
+    events: list[bytes],
+    state: list[bytes],
+    *,
+    limited: bool,
+    start: int,
+    state_key: str = "state",
 ) -> bytes:
     return b'%b:{"timeline":{"events":[%b],"limited":%b,"prev_batch":"s%d_0"},"%b":{"events":[%b]}}' % (
         _quote(room_id),

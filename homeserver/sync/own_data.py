@@ -15,6 +15,7 @@ from homeserver.ids import RoomID, UserID, is_user_id
 from homeserver.runtime.notifier import LogEntry, LogKind, Notifier
 from homeserver.sync.request import SyncRequest
 from storage import account_data as rows
+from storage import push_rules
 from storage.database import Database
 from storage.transaction import Transaction
 
@@ -89,6 +90,6 @@ def _changed(
     txn: Transaction, user_id: UserID, since: int, rules: RuleBook
 ) -> tuple[list[rows.AccountData], dict[str, Any] | None]:
     found = rows.list_after(txn, user_id, since)
-    position = rows.push_rules_position(txn, user_id)
+    position = push_rules.position_of(txn, user_id)
     changed = since < 0 or position > since
     return found, rules.push_rules_content(txn, user_id) if changed else None

@@ -13,6 +13,7 @@ import msgspec
 from homeserver.events.client_format import client_event_json
 from homeserver.events.event import Event
 from homeserver.events.heroes import heroes
+from homeserver.events.state_tree import NodeHash
 from homeserver.ids import StateKey, UserID
 from homeserver.rooms.history import History
 from homeserver.rooms.live_room import LiveRoom
@@ -239,7 +240,7 @@ class RoomSections:
         return unread + b',"unread_thread_notifications":' + _encode(threads)
 
 
-def _first_root(window: Window) -> bytes | None:
+def _first_root(window: Window) -> NodeHash | None:
     return window.events[0].state_before if window.events else None
 
 
