@@ -79,7 +79,7 @@ def check_canonical(value: Any) -> None:
                     pending.append(member)
         elif kind is int:
             if not MIN_INTEGER <= item <= MAX_INTEGER:
-                raise NotCanonicalJson(f"{item} is out of the range of canonical JSON")
+                raise NotCanonicalJson("an integer is out of the range of canonical JSON")
         elif kind is float:
             raise NotCanonicalJson(f"{item} is a float, which canonical JSON does not have")
         elif item is not None and kind is not bool and kind is not str:

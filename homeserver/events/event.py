@@ -1,8 +1,8 @@
 """An event of a room: immutable, light, and parsed only as far as somebody asks.
 
 An event holds the canonical bytes of its federation form and the few fields that every reader needs; content
-and references are parsed from the bytes on first use. Hence `pdu` is a fresh copy each time, and nobody changes
-`content`.
+and references are parsed from the bytes on first use. Hence `pdu` is a fresh copy each time, and `content` is
+shared: nobody changes it.
 Spec: https://spec.matrix.org/v1.19/rooms/
 """
 

@@ -70,6 +70,13 @@ def test_redacts_is_where_the_version_keeps_it() -> None:
     assert new.makes("m.room.message", ALICE, {"redacts": "$a"}).redacts is None
 
 
+def test_an_event_shows_what_it_is() -> None:
+    room = PureRoom(V10)
+    assert repr(room.create) == f"Event({room.create.event_id} m.room.create '' in !room:one)"
+    stored = Event.from_json(room.makes("m.x", ALICE).json, V10, room.create.event_id)
+    assert len(stored.auth_events) == 2
+
+
 def test_room_and_create_event_name_each_other_as_of_version_12() -> None:
     room = PureRoom(V12)
     assert "room_id" not in room.create.pdu

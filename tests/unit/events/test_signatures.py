@@ -136,6 +136,7 @@ def test_signatures_of_others_are_kept() -> None:
         {"one": {KEY.key_id: 5}},
         {"one": {KEY.key_id: "x" * 86}},
         {"one": {KEY.key_id: "short"}},
+        {"one": {KEY.key_id: "AAAA"}},
         {"one": {KEY.key_id: "not base64!"}},
         {"one": {"curve25519:a": "x"}},
         {"two": {KEY.key_id: "x"}},
