@@ -1,0 +1,3 @@
+"""Local accounts: who they are, how they prove it, their devices and tokens, and what they keep on the
+server.
+"""
