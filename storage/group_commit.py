@@ -184,6 +184,7 @@ class GroupCommit:
             try:
                 job.result = job.fn(txn, *job.args, **job.kwargs)
                 txn.flush()
+                connection.release()
             except (DatabaseUnavailable, PositionsMoved):
                 raise
             except Exception as error:  # noqa: BLE001  # whoever asked for the job is told
@@ -191,7 +192,6 @@ class GroupCommit:
                 txn.undone()
                 job.error = error
             else:
-                connection.release()
                 txn.keep()
         connection.commit()
         txn.publish_names()

@@ -1,0 +1,105 @@
+"""How tests run: coroutines over the virtual reactor, and no failure goes unseen.
+
+An `async def test_` is driven by the fixture `reactor` until it ends. A test fails if anything is logged as an error, be
+it a task that failed, a Deferred whose failure nobody looked at or a listener that raised; one that means to see
+errors takes the fixture `logged` and calls `logged.expect_errors()`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+import pytest
+import structlog
+from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
+
+from homeserver.runtime.clock import Clock
+from homeserver.runtime.random import Randomness, SeededRandomness
+from homeserver.runtime.tasks import Tasks
+from tests.fixtures.databases import clock, database, empty_engine, engine, notifier, postgres_server, reactor
+from tests.fixtures.reactor import VirtualReactor
+
+__all__ = ["clock", "database", "empty_engine", "engine", "notifier", "postgres_server", "reactor"]
+
+
+class Logged:
+    """What was logged during the test."""
+
+    def __init__(self) -> None:
+        self.entries: list[dict[str, Any]] = []
+        self._are_errors_expected = False
+
+    @property
+    def errors(self) -> list[dict[str, Any]]:
+        return [entry for entry in self.entries if entry["level"] in ("error", "critical")]
+
+    def expect_errors(self) -> None:
+        """Errors are what this test is about."""
+        self._are_errors_expected = True
+
+    def check(self) -> None:
+        if self.errors and not self._are_errors_expected:
+            shown = "\n".join(f"{entry['event']}: {entry}" for entry in self.errors)
+            pytest.fail(f"errors were logged:\n{shown}", pytrace=False)
+
+    def from_structlog(self, _logger: object, level: str, event: MutableMapping[str, Any]) -> Any:
+        self.entries.append({"level": "error" if level == "exception" else level, **event})
+        raise structlog.DropEvent
+
+    def from_twisted(self, event: LogEvent) -> None:
+        level = event.get("log_level")
+        if level in (LogLevel.error, LogLevel.critical):
+            failure = event.get("log_failure")
+            text = formatEvent(event)
+            if failure is not None:
+                text += "\n" + failure.getTraceback()
+            self.entries.append({"level": "error", "event": text})
+
+
+@pytest.fixture(autouse=True)
+def logged() -> Iterator[Logged]:
+    seen = Logged()
+    before = structlog.get_config()
+    structlog.configure(
+        processors=[structlog.processors.format_exc_info, seen.from_structlog],
+        wrapper_class=structlog.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    globalLogPublisher.addObserver(seen.from_twisted)
+    yield seen
+    globalLogPublisher.removeObserver(seen.from_twisted)
+    structlog.configure(**before)
+    seen.check()
+
+
+@pytest.fixture
+def tasks(clock: Clock, reactor: VirtualReactor) -> Iterator[Tasks]:
+    """Tasks, which must have ended (or be cancelled) by the end of the test."""
+    running = Tasks(clock)
+    yield running
+    reactor.drive(running.drain(1.0))
+
+
+@pytest.fixture
+def randomness() -> Randomness:
+    return SeededRandomness("tests")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+            if "reactor" not in item.fixturenames:
+                item.fixturenames.append("reactor")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    reactor: VirtualReactor = pyfuncitem.funcargs["reactor"]
+    reactor.drive(pyfuncitem.obj(**arguments))
+    return True
