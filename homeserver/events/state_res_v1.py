@@ -58,7 +58,7 @@ def _id_hash(event: Event) -> bytes:
 
 
 def _last_allowed(events: Sequence[Event], state: _State) -> Event | None:
-    """The first event, or the last of those after it that are each allowed by the state with the one before."""
+    """The last event of the line in which each is allowed by the state with the one before."""
     winner: Event | None = None
     for event in events:
         if winner is not None and not _is_allowed(event, state, winner):

@@ -99,25 +99,24 @@ class ForkedRoom:
 
 
 _levels = st.sampled_from((0, 25, 50, 100))
-_actions = st.one_of(
-    st.tuples(st.just("m.room.topic"), st.just(""), st.builds(lambda n: {"topic": n}, st.integers(0, 9))),
-    st.tuples(st.just("m.room.join_rules"), st.just(""), st.sampled_from(({"join_rule": "public"}, {"join_rule": "invite"}))),
-    st.tuples(
-        st.just("m.room.power_levels"),
-        st.just(""),
-        st.dictionaries(st.sampled_from(USERS[1:]), _levels, max_size=3).map(lambda users: {"users": users}),
-    ),
-    st.tuples(
-        st.just("m.room.member"),
+_users = st.dictionaries(st.sampled_from(USERS[1:]), _levels, max_size=3)
+_memberships = st.sampled_from(("join", "join", "leave", "invite", "ban"))
+_join_rules = st.sampled_from(("public", "invite"))
+_actions: st.SearchStrategy[tuple[str, str | None, dict[str, Any]]] = st.one_of(
+    st.builds(lambda n: ("m.room.topic", "", {"topic": n}), st.integers(0, 9)),
+    st.builds(lambda rule: ("m.room.join_rules", "", {"join_rule": rule}), _join_rules),
+    st.builds(lambda users: ("m.room.power_levels", "", {"users": users}), _users),
+    st.builds(
+        lambda user, membership: ("m.room.member", user, {"membership": membership}),
         st.none() | st.sampled_from(USERS),
-        st.sampled_from(("join", "join", "leave", "invite", "ban")).map(lambda membership: {"membership": membership}),
+        _memberships,
     ),
-)  # fmt: skip
+)
 
 
 @st.composite
 def forked_rooms(draw: st.DrawFn, version: RoomVersion) -> ForkedRoom:
-    """A room with concurrent bans, demotions, joins and topics; what the auth rules refuse does not happen."""
+    """A room with concurrent bans, demotions, joins and topics, as far as its auth rules allow them."""
     room = ForkedRoom(version)
     latest = [room.start]
     for user in USERS[1:]:
@@ -127,14 +126,14 @@ def forked_rooms(draw: st.DrawFn, version: RoomVersion) -> ForkedRoom:
         # Mostly recent events, seldom two of them: branches grow a little before they meet.
         known = list(room.events)[-6:]
         prev_events = tuple(draw(st.lists(st.sampled_from(known), min_size=1, max_size=2, unique=True)))
-        type, state_key, content = draw(_actions)
+        event_type, state_key, content = draw(_actions)
         sender = draw(st.sampled_from(USERS))
-        if type == "m.room.power_levels" and not version.creators_are_almighty:
+        if event_type == "m.room.power_levels" and not version.creators_are_almighty:
             content = {"users": {CREATOR: 100, **content["users"]}}
         try:
             room.add(
                 prev_events,
-                type,
+                event_type,
                 sender if state_key is None else state_key,
                 sender,
                 content,

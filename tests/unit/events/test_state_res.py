@@ -51,7 +51,7 @@ def test_agreement_is_kept(room: ForkedRoom, data: st.DataObject) -> None:
 
 @given(rooms, st.data())
 def test_servers_that_hear_of_events_in_any_order_agree(room: ForkedRoom, data: st.DataObject) -> None:
-    """Each server sees parents before children, as the gate for inbound events makes sure, and otherwise any order."""
+    """Each server sees parents before children, as the gate for inbound events makes sure; else any order."""
     states: dict[EventID, State] = {}
     waiting = dict(room.events)
     while waiting:
@@ -205,9 +205,8 @@ def with_members(version: RoomVersion) -> tuple[ForkedRoom, EventID]:
 def test_a_ban_beats_what_the_banned_does_meanwhile(version: RoomVersion) -> None:
     room, latest = with_members(version)
     moderator, victim = USERS[1], USERS[2]
-    levels = {"users": {moderator: 50}, "events": {"m.room.topic": 0}}
-    if not version.creators_are_almighty:
-        levels["users"][CREATOR] = 100
+    users = {} if version.creators_are_almighty else {CREATOR: 100}
+    levels = {"users": {**users, moderator: 50}, "events": {"m.room.topic": 0}}
     latest = room.add((latest,), "m.room.power_levels", "", CREATOR, levels)
     ban = room.add((latest,), "m.room.member", victim, moderator, {"membership": "ban"}, ts=9)
     topic = room.add((latest,), "m.room.topic", "", victim, {"topic": "I am"}, ts=1)
