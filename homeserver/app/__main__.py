@@ -1,0 +1,33 @@
+"""`python -m homeserver.app -c FILE`: the server in the foreground, until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from config import ConfigError, load
+
+
+@click.command()
+@click.option("-c", "--config", "path", default="data/homeserver.yaml", help="The configuration file.")
+def main(path: str) -> None:
+    """Run the homeserver."""
+    try:
+        config = load(path)
+    except ConfigError as error:
+        sys.exit(f"hearth: {error}")
+    # Twisted's fastest reactor must be chosen before anything asks for the reactor.
+    from twisted.internet import epollreactor
+
+    epollreactor.install()
+    from homeserver.app.running import CannotStart, run
+
+    try:
+        run(config)
+    except CannotStart as error:
+        sys.exit(f"hearth: {error}")
+
+
+if __name__ == "__main__":
+    main()

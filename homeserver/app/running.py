@@ -1,0 +1,261 @@
+"""A server as a process: its reactor, threads, files, ports and signals."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import structlog
+from OpenSSL import SSL
+from twisted.internet import reactor as installed_reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.threads import deferToThread
+
+from config import Config
+from config.listeners import Listener
+from homeserver.app.log_file import LogFile, open_log
+from homeserver.app.server import Homeserver, build_homeserver
+from homeserver.errors import HearthError
+from homeserver.events.signatures import SigningKey, parse_signing_keys
+from homeserver.http.listeners import close_all, listen_tcp, listen_unix
+from homeserver.http.server import HttpServer
+from homeserver.http.site import Limits
+from homeserver.http.tls import ReloadingCertificate
+from homeserver.runtime.clock import Clock
+from homeserver.runtime.logging import capture_twisted, set_up_logging
+from homeserver.runtime.notifier import Notifier
+from homeserver.runtime.random import Randomness
+from homeserver.runtime.tasks import Tasks
+from storage import open_database
+from storage.worker import ThreadWorker
+
+_log = structlog.get_logger(__name__)
+
+COMPRESS_ABOVE = 1024
+"""Bytes below which compressing an answer costs more than it saves."""
+
+
+class CannotStart(Exception):
+    """One sentence that says what stands in the way."""
+
+
+def run(config: Config) -> None:
+    """Serve until a signal ends it; what is in flight then is finished.
+
+    Raises:
+        CannotStart: something stands in the way; nothing has been changed.
+    """
+    reactor: Any = installed_reactor
+    for listener in config.listeners.listeners:
+        check_free(listener)
+    keys = read_signing_keys(config.keys.signing_key_path)
+    process = Process(config, reactor, keys)
+    reactor.callWhenRunning(process.start)
+    reactor.addSystemEventTrigger("before", "shutdown", process.stop)
+    reactor.run()
+    if process.failure is not None:
+        raise process.failure
+
+
+def check_free(listener: Listener) -> None:
+    """Refuse to begin if a listener's port is taken.
+
+    Raises:
+        CannotStart: it is.
+    """
+    if not listener.port:
+        return
+    for address in listener.bind_addresses:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind((address, listener.port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise CannotStart(f"port {listener.port} on {address} is taken by another program") from error
+            if error.errno == errno.EACCES:
+                raise CannotStart(
+                    f"port {listener.port} on {address} needs more rights than this user has"
+                ) from error
+
+
+def read_signing_keys(path: Path) -> list[SigningKey]:
+    """The keys that the server signs with; the first one signs.
+
+    Raises:
+        CannotStart: there are none.
+    """
+    try:
+        keys = parse_signing_keys(path.read_text(encoding="ascii"))
+    except OSError as error:
+        raise CannotStart(
+            f"signing_key_path: cannot read {path}: {error.strerror}; `synctl generate-config` makes one"
+        ) from error
+    except ValueError as error:
+        raise CannotStart(f"signing_key_path: {path}: {error}") from error
+    if not keys:
+        raise CannotStart(f"signing_key_path: {path} is empty")
+    return keys
+
+
+class Process:
+    """The server, its ports and its log."""
+
+    def __init__(self, config: Config, reactor: Any, keys: list[SigningKey]) -> None:
+        self._config = config
+        self._reactor = reactor
+        self._keys = keys
+        self._log_stream = open_log(config.log.file)
+        self._clock = Clock(reactor)
+        self._ports: list[Any] = []
+        self._sites: list[HttpServer] = []
+        self._homeserver: Homeserver | None = None
+        self._certificate: ReloadingCertificate | None = None
+        self.failure: CannotStart | None = None
+        stream: Any = self._log_stream
+        set_up_logging(level=config.log.level, json=config.log.format == "json", stream=stream)
+        capture_twisted()
+
+    def start(self) -> None:
+        """Build everything, then listen. Called by the reactor."""
+        Deferred.fromCoroutine(self._start()).addErrback(self._failed)
+
+    async def _start(self) -> None:
+        config = self._config
+        began = self._clock.seconds()
+        self._certificate = self._read_certificate()
+        notifier = Notifier()
+        worker = ThreadWorker(self._reactor.callFromThread, readers=config.database.readers)
+        try:
+            database = open_database(config.database, self._clock, notifier, worker)
+        except HearthError as error:
+            raise CannotStart(f"database: {error}") from error
+        self._homeserver = await build_homeserver(
+            config,
+            database=database,
+            clock=self._clock,
+            notifier=notifier,
+            tasks=Tasks(self._clock),
+            randomness=Randomness(),
+            executor=deferToThread,
+            signing_keys=self._keys,
+        )
+        await self._homeserver.start()
+        for listener in config.listeners.listeners:
+            self._listen(listener, self._homeserver)
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.renew))
+        # What exists by now stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        _log.info(
+            "Hearth is ready",
+            server_name=config.server.server_name,
+            listening=[where for listener in config.listeners.listeners for where in addresses(listener)],
+            took=f"{self._clock.seconds() - began:.2f}s",
+        )
+
+    def _listen(self, listener: Listener, homeserver: Homeserver) -> None:
+        families = frozenset({"metrics"}) if listener.type == "metrics" else listener.families
+        limits = self._config.limits
+        site = HttpServer(
+            homeserver.router_of(families) if families else homeserver.router,
+            self._clock,
+            write_access=self._write_access,
+            name=listener.name,
+            trusted_proxies=listener.proxies,
+            limits=Limits(
+                max_connections=limits.max_connections,
+                idle_s=limits.idle_connection_timeout_ms / 1000,
+                body_idle_s=limits.request_body_timeout_ms / 1000,
+            ),
+            compress_above=COMPRESS_ABOVE if listener.compresses else None,
+        )
+        try:
+            if listener.path is not None:
+                self._ports.append(listen_unix(self._reactor, site, path=listener.path, mode=listener.mode))
+            else:
+                self._ports += listen_tcp(
+                    self._reactor,
+                    site,
+                    port=listener.port or 0,
+                    addresses=listener.bind_addresses,
+                    certificate=self._certificate if listener.tls else None,
+                )
+        except CannotListenError as error:
+            raise CannotStart(
+                f"cannot listen on {' '.join(addresses(listener))}: {error.socketError}"
+            ) from error
+        self._sites.append(site)
+
+    def _read_certificate(self) -> ReloadingCertificate | None:
+        chain, key = self._config.listeners.tls_certificate_path, self._config.listeners.tls_private_key_path
+        if chain is None or key is None or not any(one.tls for one in self._config.listeners.listeners):
+            return None
+        try:
+            return ReloadingCertificate(chain, key)
+        except (OSError, ValueError, SSL.Error) as error:
+            raise CannotStart(f"tls_certificate_path {chain}, tls_private_key_path {key}: {error}") from error
+
+    def _write_access(self, lines: str) -> None:
+        if self._config.log.access:
+            self._log_stream.write(lines.encode("utf-8", "replace"))
+            self._log_stream.flush()
+
+    def _failed(self, failure: Any) -> None:
+        error = failure.value
+        if isinstance(error, CannotStart):
+            self.failure = error
+        else:
+            _log.error("cannot start", exc_info=(type(error), error, failure.getTracebackObject()))
+            self.failure = CannotStart(f"{type(error).__name__}: {error}")
+        self._reactor.stop()
+
+    def renew(self) -> None:
+        """Read the certificate and open the log file again: what SIGHUP asks for."""
+        if isinstance(self._log_stream, LogFile):
+            self._log_stream.reopen()
+        if self._certificate is not None:
+            self._certificate.reload()
+        _log.info("certificate and log file have been renewed")
+
+    def stop(self) -> Deferred[None]:
+        """Finish what is in flight, then let the reactor stop. Called by the reactor on SIGTERM and SIGINT."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        if self._homeserver is None:
+            return
+        _log.info("stopping")
+        close_all(self._ports)
+        self._homeserver.begin_stopping()
+        patience = self._clock.call_later(self._config.limits.shutdown_timeout_ms / 1000, self._abort)
+        for site in self._sites:
+            await site.drain()
+        if patience.active():
+            patience.cancel()
+        await self._homeserver.stop()
+        _log.info("stopped")
+
+    def _abort(self) -> None:
+        for site in self._sites:
+            site.abort()
+
+
+def addresses(listener: Listener) -> list[str]:
+    """How people write where a listener listens."""
+    if listener.path is not None:
+        return [f"unix:{listener.path}"]
+    scheme = "https" if listener.tls else "http"
+    return [
+        f"{scheme}://{f'[{address}]' if ':' in address else address}:{listener.port}"
+        for address in listener.bind_addresses
+    ]
