@@ -26,7 +26,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How to reach a server: the places to try in order, the Host header, and the name its certificate must bear."""
+    """How to reach a server: the places to try in order, the Host header, and the name on its certificate."""
 
     addresses: tuple[Address, ...]
     host_header: str

@@ -96,9 +96,7 @@ def typing_content(room_id: str, user_id: str, *, typing: bool) -> dict[str, Any
     return {"room_id": room_id, "user_id": user_id, "typing": typing}
 
 
-def receipt_content(
-    room_id: str, receipts: Iterable[tuple[str, str, int, str | None]]
-) -> Mapping[str, Any]:
+def receipt_content(room_id: str, receipts: Iterable[tuple[str, str, int, str | None]]) -> Mapping[str, Any]:
     """The content of `m.receipt` for one room: (user, event, time, thread) each."""
     of_users = {}
     for user_id, event_id, ts, thread_id in receipts:

@@ -70,7 +70,9 @@ def check_template(template: Template, *, room_id: RoomID, user_id: UserID, memb
     return room_version(template.room_version)
 
 
-def check_handshake_event(pdu: dict[str, Any], *, origin: ServerName, room_id: RoomID, membership: str) -> None:
+def check_handshake_event(
+    pdu: dict[str, Any], *, origin: ServerName, room_id: RoomID, membership: str
+) -> None:
     """Whether a signed event is one that its server may send by send_join, send_knock or send_leave.
 
     Raises:

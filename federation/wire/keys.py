@@ -31,7 +31,15 @@ MAX_KEYS = 100
 
 _SIGNABLE = frozenset(
     # COMPAT(Synapse < 1.0): `tls_fingerprints` was once part of the object.
-    {"server_name", "verify_keys", "old_verify_keys", "valid_until_ts", "signatures", "unsigned", "tls_fingerprints"}
+    {
+        "server_name",
+        "verify_keys",
+        "old_verify_keys",
+        "valid_until_ts",
+        "signatures",
+        "unsigned",
+        "tls_fingerprints",
+    }
 )
 _PUBLIC_KEY_BYTES = 32
 _MAX_TIME_MS = 2**53 - 1
@@ -68,7 +76,7 @@ class ServerKeys:
 class KnownKey:
     """A server's key as we keep it.
 
-    `valid_until_ms` is already capped to a week after it was fetched; of an old key it is the last moment of its use.
+    `valid_until_ms` is capped to a week after it was fetched; of an old key it is the last moment of its use.
     """
 
     key_id: str
@@ -153,7 +161,7 @@ def countersign(
     answer: Mapping[str, Any], notary: ServerName, keys: Iterable[SigningKey]
 ) -> dict[str, Any] | None:
     """Another server's key object with a notary's signatures added; None if a notary should not sign it."""
-    # Never sign what another server composed beyond the fields that we expect; dropping one breaks its signature.
+    # Never sign what others composed beyond the fields that we expect; dropping one would break their signature.
     if not _SIGNABLE.issuperset(answer):
         return None
     signed = {name: value for name, value in answer.items() if name != "unsigned"}
@@ -175,7 +183,9 @@ def _parse_keys(
             continue
         text = entry.get("key") if isinstance(entry, dict) else None
         expired = entry.get("expired_ts") if old and isinstance(entry, dict) else None
-        if not isinstance(text, str) or (old and (type(expired) is not int or not 0 <= expired <= _MAX_TIME_MS)):
+        if not isinstance(text, str) or (
+            old and (type(expired) is not int or not 0 <= expired <= _MAX_TIME_MS)
+        ):
             raise RemoteError(f"the key {key_id} of {server_name} is malformed")
         try:
             public = decode_base64(text)

@@ -1,7 +1,7 @@
 """Media as servers hand it to one another: `multipart/mixed` of exactly two parts, read as it arrives.
 
-The first part is JSON about the media (an empty object so far); the second is the media itself or a `Location` where
-it can be had. Spec: https://spec.matrix.org/v1.19/server-server-api/#content-repository
+The first part is JSON about the media (an empty object so far); the second is the media itself or a `Location`
+where it can be had. Spec: https://spec.matrix.org/v1.19/server-server-api/#content-repository
 """
 
 from __future__ import annotations

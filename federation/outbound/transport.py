@@ -1,0 +1,41 @@
+"""The one way out: a request to a server by its name, and its answer.
+
+Everything above builds on `Transport`, so that whole servers also run over a network in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from homeserver.http.gate.reading import Answer
+from homeserver.ids import ServerName
+
+DEFAULT_MAX_BYTES = 10 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteRequest:
+    """A request to another server; `uri` is path and query. A `sink` takes the body of a success as it comes."""
+
+    destination: ServerName
+    method: str
+    uri: str
+    timeout_ms: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    max_bytes: int = DEFAULT_MAX_BYTES
+    sink: Callable[[bytes], None] | None = None
+
+
+class Transport(Protocol):
+    """Carries requests to servers."""
+
+    async def request(self, request: RemoteRequest) -> Answer:
+        """The server's answer, whatever its status.
+
+        Raises:
+            RemoteError: there is none, or it is larger than `max_bytes`.
+        """
+        ...

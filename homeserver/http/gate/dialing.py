@@ -1,0 +1,86 @@
+"""Connections to other machines, once DNS has been asked and the address has been judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import (
+    IHostnameResolver,
+    IReactorPluggableNameResolver,
+    IReactorTCP,
+    IReactorTime,
+    IResolutionReceiver,
+    IStreamClientEndpoint,
+)
+from zope.interface import implementer
+
+from homeserver.http.gate.addresses import AddressPolicy
+from homeserver.http.gate.tls import TlsCreator
+
+CONNECT_TIMEOUT_S = 10.0
+
+
+class Dialer:
+    """Makes endpoints that connect to permitted addresses only."""
+
+    def __init__(
+        self, reactor: Any, policy: AddressPolicy, *, connect_timeout_s: float = CONNECT_TIMEOUT_S
+    ) -> None:
+        self._reactor = _PolicedReactor(reactor, policy)
+        self._timeout_s = connect_timeout_s
+
+    def endpoint(self, host: str, port: int, tls: TlsCreator | None = None) -> IStreamClientEndpoint:
+        """Where to connect: a host name or IP literal (without brackets) and a port."""
+        endpoint = HostnameEndpoint(self._reactor, host, port, timeout=self._timeout_s)
+        return endpoint if tls is None else wrapClientTLS(tls, endpoint)
+
+
+@implementer(IReactorPluggableNameResolver, IReactorTCP, IReactorTime)
+class _PolicedReactor:
+    """As much of a reactor as an endpoint needs; its DNS answers leave out the addresses that are denied."""
+
+    def __init__(self, reactor: Any, policy: AddressPolicy) -> None:
+        self._reactor = reactor
+        self._policy = policy
+        self.connectTCP = reactor.connectTCP
+        self.callLater = reactor.callLater
+        self.seconds = reactor.seconds
+
+    @property
+    def nameResolver(self) -> IHostnameResolver:
+        # Asked for each time: the reactor's own may be replaced when it starts.
+        return _PolicedResolver(self._reactor.nameResolver, self._policy)
+
+
+@implementer(IHostnameResolver)
+class _PolicedResolver:
+    def __init__(self, inner: Any, policy: AddressPolicy) -> None:
+        self._inner = inner
+        self._policy = policy
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: Any,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: Sequence[type] | None = None,
+        transportSemantics: str = "TCP",
+    ) -> Any:
+        receiver = _PermittedOnly(resolutionReceiver, self._policy.permits)
+        return self._inner.resolveHostName(receiver, hostName, portNumber, addressTypes, transportSemantics)
+
+
+@implementer(IResolutionReceiver)
+class _PermittedOnly:
+    def __init__(self, inner: Any, permits: Callable[[str], bool]) -> None:
+        self._permits = permits
+        self._address_resolved = inner.addressResolved
+        self.resolutionBegan = inner.resolutionBegan
+        self.resolutionComplete = inner.resolutionComplete
+
+    def addressResolved(self, address: Any) -> None:
+        if isinstance(address, IPv4Address | IPv6Address) and self._permits(address.host):
+            self._address_resolved(address)
