@@ -1,7 +1,7 @@
 """The access line: one for each request, in the shape that operators' tools know from Synapse.
 
-Lines are collected and written together a moment later: a logger call for each would cost as much as the rest of a
-small request. Access tokens and other secrets in the query never get into a line.
+Lines are collected and written together a moment later: a logger call for each would cost as much as the rest
+of a small request. Access tokens and other secrets in the query never get into a line.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ FLUSH_LINES = 1000
 _hide_secrets = re.compile(
     r"([?&](?:access_token|loginToken|login_token|token|client_secret|code|state|sid|signature)=)[^&\s]*"
 ).sub
-_has_secrets = re.compile(r"[?&](?:access_token|login_?[tT]oken|token|client_secret|code|state|sid|signature)=").search
+_has_secrets = re.compile(
+    r"[?&](?:access_token|login_?[tT]oken|token|client_secret|code|state|sid|signature)="
+).search
 
 
 class AccessLog:
@@ -34,8 +36,9 @@ class AccessLog:
         self._second = -1
         self._date = ""
 
-    def record(self, request: Request, *, status: int, size: int, took_s: float, interrupted: bool) -> None:
-        """Note one request that is done; `interrupted` if the client left before its answer."""
+    def record(self, request: Request, *, status: int, size: int) -> None:
+        """Note one request that is done; `!` stands after the status if the client left before its answer."""
+        took_s = self._clock.seconds() - request.received_at
         now_ms = self._clock.now_ms()
         second, ms = divmod(now_ms, 1000)
         if second != self._second:
@@ -48,7 +51,7 @@ class AccessLog:
             f"{self._date},{ms:03} - homeserver.access - INFO - {request.request_id} - "
             f"{request.client_address} - {self._site} - {{{request.user}}} Processed request: "
             f"{took_s:.3f}sec/0.000sec (0.000sec, 0.000sec) (0.000sec/0.000sec/0) "
-            f'{size}B {status}{"!" if interrupted else ""} "{request.method} {target} '
+            f'{size}B {status}{"!" if request.is_disconnected else ""} "{request.method} {target} '
             f'HTTP/1.{1 if request.is_http_1_1 else 0}" "{_printable(request.user_agent)}" [0 dbevts]\n'
         )
         if len(self._lines) >= FLUSH_LINES:

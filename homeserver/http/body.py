@@ -1,7 +1,8 @@
 """Strict JSON bodies: what two parsers might read differently is refused before anybody reads it.
 
-Refused are duplicate keys, invalid UTF-8, lone surrogates, `NaN`, trailing data and nesting deeper than `MAX_DEPTH`.
-Floats and integers beyond 2^53 are kept as they are: whether an event may carry them is up to its room version.
+Refused are duplicate keys, invalid UTF-8, lone surrogates, `NaN`, trailing data and nesting deeper than
+`MAX_DEPTH`. Floats and integers beyond 2^53 are kept as they are: whether an event may carry them is up to
+its room version.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def parse_json(data: bytes) -> Any:
     kind = type(value)
     if kind is dict or kind is list:
         keys = _count_keys(value, MAX_DEPTH)
-        # A dict has one entry per key; the text has one colon for each time that a key is written, and perhaps others.
+        # A dict has one entry per key; the text has one colon for each time that a key is written, and
+        # perhaps others.
         if data.count(b":") != keys and _strings(data).count(b":") != keys:
             raise NotJson("the body has an object with duplicate keys")
     return value

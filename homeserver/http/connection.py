@@ -1,8 +1,8 @@
 """One HTTP/1.1 connection: requests are read one at a time and answered in order.
 
-It replaces twisted.web's HTTPChannel and Request, which cost two thirds of what a small request may cost here, and
-keeps Twisted's decoder of chunked bodies. While a request is served the connection goes on reading, up to a limit, so
-that a client that leaves is noticed; what it reads is the next request.
+It replaces twisted.web's HTTPChannel and Request, which cost two thirds of what a small request may cost
+here, and keeps Twisted's decoder of chunked bodies. While a request is served the connection goes on reading,
+up to a limit, so that a client that leaves is noticed; what it reads is the next request.
 
 The deadline is a time after which the server's sweep ends the connection: a timer for each would cost more.
 """
@@ -18,15 +18,13 @@ import structlog
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 
 from homeserver.errors import MatrixError, NotJson
 from homeserver.http.dispatch import dispatch
-from homeserver.http.encoding import Streamed
 from homeserver.http.head import MAX_HEAD_BYTES, BadRequest, Head, parse_head
 from homeserver.http.incoming import BodyQueue, BodyReader, too_large
-from homeserver.http.outgoing import Flow, close_chunks, send_body
+from homeserver.http.outgoing import Output, Streamed, close_chunks
 from homeserver.http.refusals import INTERNAL_ERROR, refusal
 from homeserver.http.request import Request
 from homeserver.http.responses import Answer, Response, StreamedBody, Upgrade
@@ -54,8 +52,8 @@ class Reading(Enum):
 class HttpConnection(Protocol):
     """The server's side of one connection.
 
-    `_request` is the one in hand. Its `_route` is None when it is refused already: `_refusal` waits for the body to
-    pass. `_queue` is there while a handler reads the body as it arrives.
+    `_request` is the one in hand. Its `_route` is None when it is refused already: `_refusal` waits for the
+    body to pass. `_queue` is there while a handler reads the body as it arrives.
     """
 
     transport: Any  # Twisted's Protocol does not say which of the transport interfaces it has.
@@ -65,14 +63,12 @@ class HttpConnection(Protocol):
         self._lost = lost
         self._peer = ""
         self._is_tls = False
-        self._is_behind_proxy = False
         self._reading = Reading.HEAD
         self._buffer = b""
         self._is_advancing = False
         self._is_paused = False
         self._is_head_begun = False
         self._closes = False
-        self._write_now: Callable[[bytes], object] | None = None
         self._head: Head | None = None
         self._request: Request | None = None
         self._route: Route | None = None
@@ -80,7 +76,7 @@ class HttpConnection(Protocol):
         self._refusal: Answer | None = None
         self._reader: BodyReader | None = None
         self._queue: BodyQueue | None = None
-        self._flow: Flow | None = None
+        self._output: Output
         self._upgraded: Protocol | None = None
         self._raw_head = b""
         self.deadline = inf
@@ -88,13 +84,9 @@ class HttpConnection(Protocol):
     # Coming and going.
 
     def connectionMade(self) -> None:
-        """A client is here."""
         self._peer = getattr(self.transport.getPeer(), "host", "")
-        self._is_behind_proxy = self._site.proxies.is_trusted(self._peer)
         self._is_tls = ISSLTransport.providedBy(self.transport)
-        # Only a bare socket: a TLS transport passes attributes that it lacks on to the socket below it.
-        if isinstance(self.transport, Connection) and not self.transport.TLS:
-            self._write_now = self.transport.writeSomeData
+        self._output = Output(self.transport, self._stalled)
         if ITCPTransport.providedBy(self.transport):
             # Answers are written whole, so there is nothing to gain from holding small packets back.
             self.transport.setTcpNoDelay(True)
@@ -109,15 +101,13 @@ class HttpConnection(Protocol):
         if self._upgraded is not None:
             self._upgraded.connectionLost(reason)
             return
-        if self._flow is not None:
-            self._flow.stopProducing()
+        self._output.lost()
         if self._queue is not None:
             self._queue.fail(NotJson("the connection was lost before the body was complete"))
         if self._request is not None:
             self._request.disconnected()
 
     def is_idle(self) -> bool:
-        """Whether no request is in hand."""
         return self._request is None and self._upgraded is None
 
     def expire(self) -> None:
@@ -144,7 +134,6 @@ class HttpConnection(Protocol):
     # Reading.
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes from the client."""
         reading = self._reading
         if reading is Reading.HEAD:
             self._buffer = self._buffer + data if self._buffer else data
@@ -198,19 +187,7 @@ class HttpConnection(Protocol):
         self._closes = (
             site.is_closing or not head.is_1_1 or (connection is not None and b"close" in connection.lower())
         )
-        site.requests += 1
-        request = Request(
-            head,
-            request_id=f"{head.method}-{site.requests}",
-            client_address=self._peer,
-            is_secure=self._is_tls,
-            received_at=site.clock.seconds(),
-        )
-        if self._is_behind_proxy:
-            request.client_address = site.proxies.client_of(self._peer, headers)
-            request.is_secure = site.proxies.is_secure(headers, tls=self._is_tls)
-            if site.request_id_header is not None:
-                request.request_id = request.header(site.request_id_header) or request.request_id
+        request = site.begin(head, self._peer, tls=self._is_tls)
         self._request = request
         self._route = None
         self.deadline = inf
@@ -247,7 +224,7 @@ class HttpConnection(Protocol):
             if route is None:
                 self._refuse_body(None)
                 return
-            self._write(CONTINUE)
+            self._output.write(CONTINUE)
         self._reading = Reading.BODY
         self._reader = BodyReader(length, limit)
         self._wait(self._site.limits.body_idle_s)
@@ -301,9 +278,7 @@ class HttpConnection(Protocol):
         self._discard()
         request, self._request = self._request, None
         queue, self._queue = self._queue, None
-        self._write_now = None
-        body = b'{"errcode":"M_UNKNOWN","error":"Bad request: %b"}' % str(error).encode("ascii", "replace")
-        self.transport.write(self._site.wire.json(error.status, body, close=True, head_only=False))
+        self._output.write(self._site.wire.bad_request(error))
         self._hang_up()
         if queue is not None:
             queue.fail(NotJson(str(error)))
@@ -355,7 +330,7 @@ class HttpConnection(Protocol):
         if request.is_disconnected or request is not self._request:
             if isinstance(answer, StreamedBody):
                 Deferred.fromCoroutine(close_chunks(answer.chunks))
-            self._record(request, 0, 0)
+            self._site.access.record(request, status=0, size=0)
             return
         if self._reading is Reading.BODY:
             # The handler did not want the rest of the body.
@@ -365,72 +340,54 @@ class HttpConnection(Protocol):
             return
         try:
             encoded = self._site.encoder.encode(answer, request, close=self._closes)
-        except Exception:
+        except Exception:  # noqa: BLE001 - it is logged, and the client gets another answer
             _log.exception("answer cannot be sent", operation=request.operation, request=request.request_id)
             encoded = self._site.encoder.encode(INTERNAL_ERROR, request, close=self._closes)
         if isinstance(encoded, Streamed):
             Deferred.fromCoroutine(self._stream(request, encoded))
         else:
-            self._write(encoded.data)
+            self._output.write(encoded.data)
             self._done(request, encoded.status, encoded.size)
-
-    def _write(self, data: bytes) -> None:
-        """Give an answer to the socket at once, without the reactor's round by way of a buffer (5 us of some 35).
-
-        That is only sound while nothing waits in the buffer: the first answer that does not fit ends it for good.
-        """
-        if self._write_now is not None:
-            sent = self._write_now(data)
-            if sent == len(data):
-                return
-            self._write_now = None
-            if isinstance(sent, int):
-                data = data[sent:]
-        self.transport.write(data)
 
     async def _stream(self, request: Request, answer: Streamed) -> None:
         self._closes = self._closes or (answer.length is None and not answer.chunked)
         if request.method == "HEAD":
             await close_chunks(answer.chunks)
-            self._write(answer.head)
+            self._output.write(answer.head)
             self._done(request, answer.status, 0)
             return
-        self._write_now = None
-        flow = self._flow = Flow(self._flow_changed)
-        self.transport.registerProducer(flow, True)
-        self.transport.write(answer.head)
         sent = 0
         try:
-            sent = await send_body(self.transport, flow, answer.chunks, length=answer.length, chunked=answer.chunked)
-        except Exception:
+            sent = await self._output.stream(answer)
+        except Exception:  # noqa: BLE001 - it is logged, and the client sees the connection break
             # The status is out already: all that can be said is that the body is not complete.
             _log.exception("body broke off", operation=request.operation, request=request.request_id)
             self.abort()
-        self._flow = None
-        if not flow.is_lost:
-            self.transport.unregisterProducer()
         self._done(request, answer.status, sent)
 
-    def _flow_changed(self, is_paused: bool) -> None:
-        if is_paused:
+    def _stalled(self, *, by_client: bool) -> None:
+        if by_client:
             self._wait(self._site.limits.body_idle_s)
         else:
             self.deadline = inf
 
     def _upgrade(self, request: Request, answer: Upgrade) -> None:
-        protocol = answer.protocol_factory()
+        protocol: Any = answer.protocol_factory()
         self._upgraded = protocol
         received, self._buffer = self._raw_head + b"\r\n\r\n" + self._buffer, b""
         self._done(request, 101, 0)
-        self.dataReceived = protocol.dataReceived  # type: ignore[method-assign]  # No detour for each message.
+        # From here on no detour: messages go straight to the protocol.
+        self.dataReceived = protocol.dataReceived  # type: ignore[method-assign]  # said above
         protocol.makeConnection(self.transport)
         protocol.dataReceived(received)
 
     def _done(self, request: Request, status: int, size: int) -> None:
-        self._record(request, status, size)
+        self._site.access.record(request, status=status, size=size)
         request.finished()
         self._request = self._route = self._queue = None
         self._raw_head = b""
+        if request.is_disconnected:
+            return
         if self._upgraded is not None:
             self.deadline = inf
         elif self._closes:
@@ -441,13 +398,3 @@ class HttpConnection(Protocol):
             self._resume()
             if self._buffer:
                 self._advance()
-
-    def _record(self, request: Request, status: int, size: int) -> None:
-        site = self._site
-        site.access.record(
-            request,
-            status=status,
-            size=size,
-            took_s=site.clock.seconds() - request.received_at,
-            interrupted=request.is_disconnected,
-        )

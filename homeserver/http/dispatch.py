@@ -1,7 +1,8 @@
 """Serving one request: authenticate, admit, bind, call, and see the handler through to its answer.
 
-What can be done at once is done at once: a handler that never waits is driven to its end without a Deferred, and an
-authenticator that knows the token from its cache costs a call. Only what really waits pays for waiting.
+What can be done at once is done at once: a handler that never waits is driven to its end without a Deferred,
+and an authenticator that knows the token from its cache costs a call. Only what really waits pays for
+waiting.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def dispatch(request: Request, route: Route, values: list[str], limiter: RateLim
     context = copy_context()
     try:
         answer = context.run(_begin, request, route, values, limiter)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
         reply(request, answer_error(error, request))
         return
     if hasattr(answer, "__await__"):
@@ -162,7 +163,7 @@ class _Drive:
             waiting = self._context.run(self._coroutine.send, None)
         except StopIteration as stop:
             answer = stop.value
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             answer = answer_error(error, self._request)
         else:
             assert isinstance(waiting, Deferred), f"{self._request.operation} awaited {waiting!r}"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from gzip import compress
 
-from homeserver.http.outgoing import pieces
+from homeserver.http.outgoing import Streamed, pieces
 from homeserver.http.request import Request
 from homeserver.http.responses import JSON, Answer, HtmlResponse, Response, StreamedBody
 from homeserver.http.wire import Wire, json_body, whole_body
@@ -22,17 +21,6 @@ class Whole:
     status: int
     data: bytes
     size: int
-
-
-@dataclass(slots=True)
-class Streamed:
-    """An answer of which the head is bytes and the body is still to be produced."""
-
-    status: int
-    head: bytes
-    chunks: AsyncIterator[bytes]
-    length: int | None
-    chunked: bool
 
 
 class Encoder:
@@ -78,6 +66,9 @@ class Encoder:
         chunked = answer.length is None and request.is_http_1_1
         headers = {"Content-Type": answer.content_type, **answer.headers}
         head = self._wire.head(
-            answer.status, headers, length=answer.length, close=close or (answer.length is None and not chunked)
+            answer.status,
+            headers,
+            length=answer.length,
+            close=close or (answer.length is None and not chunked),
         )
         return Streamed(answer.status, head, answer.chunks, answer.length, chunked)

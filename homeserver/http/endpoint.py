@@ -1,14 +1,15 @@
 """The declaration of an endpoint: everything about it that is not its logic stands on its handler.
 
-The router serves what is declared here and the conformance test compares it with the specification, so path, method,
-authentication and limits are written once. Handlers name their parameters:
+The router serves what is declared here and the conformance test compares it with the specification, so path,
+method, authentication and limits are written once. Handlers name their parameters:
 
 - `who: Requester` who asks; `Requester | None` where the access token is optional;
 - `origin: ServerName` the server that signed a federation request;
 - `body: SomeStruct` the JSON body; `dict[str, Any]` takes any object;
 - `query: SomeStruct` the query parameters; list fields take repeated ones;
 - `request: Request` the raw request: headers, client address, streamed body, disconnection;
-- every other parameter is one of the path, parsed by its annotation. One with a default may be empty or, where an
+- every other parameter is one of the path, parsed by its annotation. One with a default may be empty or,
+where an
   alias leaves it out, absent.
 """
 
@@ -33,8 +34,8 @@ class Auth(Enum):
     """What a request must present."""
 
     NONE = "none"
-    ACCESS_TOKEN = "access token"
-    ACCESS_TOKEN_OPTIONAL = "optional access token"
+    ACCESS_TOKEN = "access token"  # noqa: S105 - says what is asked for, and is no token
+    ACCESS_TOKEN_OPTIONAL = "optional access token"  # noqa: S105 - as above
     ADMIN = "access token of a server administrator"
     FEDERATION = "signature of a server"
     APPSERVICE = "token of an application service"
@@ -90,9 +91,9 @@ def endpoint(
 ) -> Callable[[H], H]:
     """Declare the decorated method to be the handler of `method path`.
 
-    `guests`, `locked` and `suspended` admit requesters of that kind. `streams` starts the handler before the body has
-    arrived: it reads the body from `request.chunks()`. In a path, `{name}` is one segment and a last `{name...}` the
-    rest of the path.
+    `guests`, `locked` and `suspended` admit requesters of that kind. `streams` starts the handler before the
+    body has arrived: it reads the body from `request.chunks()`. In a path, `{name}` is one segment and a last
+    `{name...}` the rest of the path.
     """
 
     def declare(handler: H) -> H:

@@ -1,8 +1,8 @@
 """The head of an HTTP/1.1 request: its request line and headers, read strictly.
 
-Whatever a proxy in front might read in another way than we do is refused, since that difference is how requests are
-smuggled past it: bare CR or LF, folded lines, spaces around a header's name, two lengths, a length beside an encoding.
-Spec: https://www.rfc-editor.org/rfc/rfc9112
+Whatever a proxy in front might read in another way than we do is refused, since that difference is how
+requests are smuggled past it: bare CR or LF, folded lines, spaces around a header's name, two lengths, a
+length beside an encoding. Spec: https://www.rfc-editor.org/rfc/rfc9112
 """
 
 from __future__ import annotations
@@ -18,20 +18,24 @@ CHUNKED = -1
 Headers = dict[bytes, bytes]
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
-_REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([01])").fullmatch
+_REQUEST_LINE = re.compile(
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([01])"
+).fullmatch
 _LENGTH = re.compile(rb"[0-9]{1,15}").fullmatch
 _ABSOLUTE = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 
 _COMMON = (
-    "Host User-Agent Accept Accept-Encoding Accept-Language Authorization Connection Content-Length Content-Type "
-    "Transfer-Encoding Expect Origin Referer X-Forwarded-For X-Forwarded-Proto X-Forwarded-Host X-Real-IP Upgrade "
-    "Cache-Control Pragma If-None-Match If-Match If-Modified-Since Range Cookie DNT Sec-Fetch-Dest Sec-Fetch-Mode "
-    "Sec-Fetch-Site Sec-WebSocket-Key Sec-WebSocket-Version Sec-WebSocket-Protocol Sec-WebSocket-Extensions"
+    "Host User-Agent Accept Accept-Encoding Accept-Language Authorization Connection Content-Length "
+    "Content-Type Transfer-Encoding Expect Origin Referer X-Forwarded-For X-Forwarded-Proto "
+    "X-Forwarded-Host X-Real-IP Upgrade Cache-Control Pragma If-None-Match If-Match If-Modified-Since "
+    "Range Cookie DNT Sec-Fetch-Dest Sec-Fetch-Mode Sec-Fetch-Site Sec-WebSocket-Key "
+    "Sec-WebSocket-Version Sec-WebSocket-Protocol Sec-WebSocket-Extensions"
 )
-# The names that nearly every header bears, to their lower case: neither checked nor stored again for each request.
+# The names that nearly every header bears, to their lower case: neither checked nor stored again each time.
 _NAMES: dict[bytes, bytes] = {}
 for _name in _COMMON.encode().split():
-    _NAMES[_name] = _NAMES[_name.lower()] = _NAMES.setdefault(_name.lower(), _name.lower())
+    _lower = _name.lower()
+    _NAMES[_name] = _NAMES[_lower] = _lower
 # What may be said only once: two of them are two readings.
 _SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type"})
 
@@ -45,12 +49,12 @@ class BadRequest(Exception):
 
 
 class Head:
-    """A parsed request head. `target` is the path and query as they came, `block` the headers as they came."""
+    """A parsed request head. `target` is the path and query, `block` the headers, both as they came."""
 
     __slots__ = ("block", "headers", "is_1_1", "length", "method", "target")
 
     def __init__(
-        self, method: str, target: str, is_1_1: bool, block: bytes, headers: Headers, length: int
+        self, method: str, target: str, block: bytes, headers: Headers, length: int, *, is_1_1: bool
     ) -> None:
         self.method = method
         self.target = target
@@ -80,8 +84,9 @@ def parse_head(data: bytes, previous: Head | None = None) -> Head:
         headers = _parse_headers(block)
         if is_1_1 and b"host" not in headers:
             raise BadRequest("no Host header")
-        length = _body_length(headers, is_1_1)
-    return Head(method.decode("ascii"), _origin_form(target.decode("latin-1")), is_1_1, block, headers, length)
+        length = _body_length(headers, is_1_1=is_1_1)
+    path = _origin_form(target.decode("latin-1"))
+    return Head(method.decode("ascii"), path, block, headers, length, is_1_1=is_1_1)
 
 
 def _parse_headers(block: bytes) -> Headers:
@@ -112,7 +117,7 @@ def _parse_headers(block: bytes) -> Headers:
     return headers
 
 
-def _body_length(headers: Headers, is_1_1: bool) -> int:
+def _body_length(headers: Headers, *, is_1_1: bool) -> int:
     length = headers.get(b"content-length")
     encoding = headers.get(b"transfer-encoding")
     if encoding is not None:

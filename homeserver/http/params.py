@@ -91,7 +91,7 @@ def parse_query(raw: str) -> list[tuple[str, str]]:
 
 
 class QueryShape:
-    """A struct whose fields are query parameters; of one that is repeated without being a list, the first counts."""
+    """A struct whose fields are query parameters. Of a repeated one that is no list, the first counts."""
 
     __slots__ = ("_identifiers", "_lists", "_names", "_shape")
 

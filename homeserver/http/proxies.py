@@ -11,8 +11,8 @@ from homeserver.http.head import Headers
 class TrustedProxies:
     """The proxies whose X-Forwarded-For is believed; from anybody else it is only a claim.
 
-    The header is read from its end, where the nearest proxy writes: the first address that is no proxy of ours is the
-    client, whatever stands before it. A Unix socket's peer is trusted when `unix` is listed.
+    The header is read from its end, where the nearest proxy writes: the first address that is no proxy of
+    ours is the client, whatever stands before it. A Unix socket's peer is trusted when `unix` is listed.
     """
 
     def __init__(self, proxies: Iterable[str] = ()) -> None:

@@ -1,8 +1,8 @@
 """How often somebody may ask: a generic cell rate algorithm per (class, key).
 
-One number is kept for each key: the time at which its bucket will be full again. A bucket that is full already is as
-good as none, so memory is bounded by forgetting those, and by forgetting the ones nearest to full when there are
-more keys than `max_keys`.
+One number is kept for each key: the time at which its bucket will be full again. A bucket that is full
+already is as good as none, so memory is bounded by forgetting those, and by forgetting the ones nearest to
+full when there are more keys than `max_keys`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class MemoryRateLimiter:
     def __init__(self, clock: Clock, rates: Mapping[str, Rate], *, max_keys: int = 100_000) -> None:
         self._clock = clock
         self._max_keys = max_keys
-        # The time that one request costs, and how far ahead of now a bucket may be before requests are refused.
+        # The time that one request costs, and how far ahead of now a bucket may be before requests are
+        # refused.
         self._costs = {
             name: (1.0 / rate.per_second, rate.burst_count / rate.per_second)
             for name, rate in rates.items()

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import msgspec
 
-from homeserver.errors import EventError, InvalidEvent, LimitExceeded, MatrixError, RemoteError, UnsupportedRoomVersion
+from homeserver.errors import (
+    EventError,
+    InvalidEvent,
+    LimitExceeded,
+    MatrixError,
+    RemoteError,
+    UnsupportedRoomVersion,
+)
 from homeserver.http.responses import Response
 
 
 def refusal(error: BaseException) -> Response | None:
-    """The answer for an expected refusal; None for a bug, which the caller logs and answers with `INTERNAL_ERROR`."""
+    """The answer for a refusal; None for a bug, which the caller logs and answers with `INTERNAL_ERROR`."""
     if isinstance(error, MatrixError):
         headers = {}
         if isinstance(error, LimitExceeded):
@@ -35,7 +42,7 @@ INTERNAL_ERROR = Response(500, {"errcode": "M_UNKNOWN", "error": "Internal serve
 
 
 def validation_message(error: msgspec.ValidationError, *, where: str) -> str:
-    """msgspec's sentence with the path of the value (`$.a.b`) turned into its name."""
+    """The sentence of msgspec with the path of the value (`$.a.b`) turned into its name."""
     message, _, path = str(error).partition(" - at `$")
     name = path.rstrip("`").lstrip(".")
     return f"{where} {name}: {message}" if name else f"{where}: {message}"

@@ -21,7 +21,8 @@ class BodyStream(Protocol):
 class Request:
     """A request whose head has been read.
 
-    `user` is filled once the requester is known, for the access line. `received_at` is on the clock's monotonic scale.
+    `user` is filled once the requester is known, for the access line. `received_at` is on the clock's
+    monotonic scale.
     """
 
     __slots__ = (
@@ -85,13 +86,13 @@ class Request:
         self.headers = _NO_HEADERS
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives, for an endpoint that `streams`; leaving the loop early ends the connection."""
+        """The body as it arrives, for an endpoint that `streams`. To leave it unread ends the connection."""
         if self.stream is None:
             raise NotJson("the body has been read already")
         return self.stream.chunks()
 
     def on_disconnect(self, call: Callable[[], object]) -> None:
-        """Call when the client goes away before it has its answer: the only way in which a handler is interrupted.
+        """Call when the client goes away before it has its answer: nothing else interrupts a handler.
 
         Who waits cancels its waiting here; who writes asks for nothing and is never stopped half-way.
         """

@@ -11,8 +11,9 @@ from homeserver.ids import DeviceID, UserID
 class Requester:
     """The user on whose behalf a handler acts, and what that user may not do.
 
-    `appservice_id` is set when an application service acts as one of its users. Those who are not `is_rate_limited`
-    (application services that ask for it, users an administrator has exempted) pass every rate limit.
+    `appservice_id` is set when an application service acts as one of its users. Those who are not
+    `is_rate_limited` (application services that ask for it, users an administrator has exempted) pass every
+    rate limit.
     """
 
     user_id: UserID

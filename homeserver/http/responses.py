@@ -71,11 +71,19 @@ class StreamedBody:
 
 @dataclass(slots=True)
 class Upgrade:
-    """Hand the connection over: the protocol gets the request's head again, as a WebSocket protocol expects."""
+    """Hand the connection over. The protocol gets the request's head again, as one of WebSockets expects."""
 
     protocol_factory: Callable[[], Protocol]
 
 
 Answer = (
-    msgspec.Struct | Mapping[str, Any] | list[Any] | Empty | RawJson | Response | HtmlResponse | StreamedBody | Upgrade
+    msgspec.Struct
+    | Mapping[str, Any]
+    | list[Any]
+    | Empty
+    | RawJson
+    | Response
+    | HtmlResponse
+    | StreamedBody
+    | Upgrade
 )

@@ -102,7 +102,8 @@ class Router:
         route = Route(declaration, handler, authenticators.get(declaration.auth), tuple(names))
         present = node.routes.setdefault(declaration.method, route)
         if present is not route:
-            raise ValueError(f"{declaration.method} {path}: both {present.declaration.operation} and {declaration.operation}")
+            both = f"{present.declaration.operation} and {declaration.operation}"
+            raise ValueError(f"{declaration.method} {path} is both {both}")
         if not names:
             self._static[path] = node.routes
 

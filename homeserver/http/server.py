@@ -1,4 +1,4 @@
-"""The HTTP server of one listener: it makes the connections, counts them and ends those that take too long."""
+"""The HTTP server of one listener: it makes connections, counts them and ends those that take too long."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SWEEP_S = 5.0
 class HttpServer(ServerFactory):
     """Serves a router over any stream transport.
 
-    `write_access` gets access lines; `name` is the listener's, for them. `trusted_proxies` are addresses or networks
-    (or `unix`) whose X-Forwarded-For is believed.
+    `write_access` gets access lines; `name` is the listener's, for them. `trusted_proxies` are addresses or
+    networks (or `unix`) whose X-Forwarded-For is believed.
     """
 
     noisy = False

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from homeserver.http.access import AccessLog
 from homeserver.http.encoding import Encoder
+from homeserver.http.head import Head
 from homeserver.http.proxies import TrustedProxies
+from homeserver.http.request import Request
 from homeserver.http.router import Router
 from homeserver.http.wire import Wire
 from homeserver.runtime.clock import Clock
@@ -41,3 +43,20 @@ class Site:
     request_id_header: str | None = None
     is_closing: bool = False
     requests: int = 0
+
+    def begin(self, head: Head, peer: str, *, tls: bool) -> Request:
+        """The request that a head from the machine `peer` begins."""
+        self.requests += 1
+        request = Request(
+            head,
+            request_id=f"{head.method}-{self.requests}",
+            client_address=peer,
+            is_secure=tls,
+            received_at=self.clock.seconds(),
+        )
+        if self.proxies.is_trusted(peer):
+            request.client_address = self.proxies.client_of(peer, head.headers)
+            request.is_secure = self.proxies.is_secure(head.headers, tls=tls)
+            if self.request_id_header is not None:
+                request.request_id = request.header(self.request_id_header) or request.request_id
+        return request

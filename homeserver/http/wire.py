@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 import msgspec
 
+from homeserver.http.head import BadRequest
 from homeserver.http.responses import JSON, Answer, Empty, HtmlResponse, RawJson, Response
 
 CORS = {
@@ -54,6 +55,11 @@ class Wire:
         if head_only:
             return b"%b%d\r\n\r\n" % (prefix, len(body))
         return b"%b%d\r\n\r\n%b" % (prefix, len(body), body)
+
+    def bad_request(self, error: BadRequest) -> bytes:
+        """The answer to what is no request."""
+        body = encode_json({"errcode": "M_UNKNOWN", "error": f"Bad request: {error}"})
+        return self.json(error.status, body, close=True, head_only=False)
 
     def head(self, status: int, headers: Mapping[str, str], *, length: int | None, close: bool) -> bytes:
         """A response's head. Without a length the body is chunked, or (`close`) ends with the connection.
