@@ -57,7 +57,6 @@ class SyncEndpoints:
             is_guest=who.is_guest,
         )
         self._clients.seen(wanted, query.set_presence)
-        answer = await self._polls.poll(
-            wanted, query.timeout, request.on_disconnect, self._clients.liveness_check(who)
-        )
+        with self._clients.watch(who) as watch:
+            answer = await self._polls.poll(wanted, query.timeout, request.on_disconnect, watch)
         return RawJson(answer.body)

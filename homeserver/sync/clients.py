@@ -6,16 +6,17 @@ Spec: https://spec.matrix.org/v1.19/client-server-api/#filtering
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 
-from homeserver.errors import BadJson, InvalidParam, NotFound
+from homeserver.errors import BadJson, InvalidParam, NotFound, UnknownToken
 from homeserver.events.filters import Filter, parse_filter
 from homeserver.http.requester import Requester
 from homeserver.ids import UserID
+from homeserver.sync.feeds import Feeds
 from homeserver.sync.request import SyncRequest
+from homeserver.users.session_events import SessionEvent, SessionEvents
 from storage import filters as filter_rows
 from storage.database import Database
 
@@ -28,19 +29,48 @@ class PresenceWatch(Protocol):
     def syncing(self, user_id: UserID, set_presence: str) -> None: ...
 
 
-class TokenCheck(Protocol):
-    """Refuses requesters whose access has ended."""
+class Watch:
+    """Watches over one waiting poll: has the session that asked ended meanwhile?"""
 
-    def check(self, who: Requester) -> None: ...
+    __slots__ = ("_ended", "_watches", "device_id", "user_id")
+
+    def __init__(self, who: Requester, watches: dict[UserID, set[Watch]]) -> None:
+        self.user_id = who.user_id
+        self.device_id = who.device_id
+        self._watches = watches
+        self._ended = False
+
+    def __enter__(self) -> Watch:
+        self._watches.setdefault(self.user_id, set()).add(self)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        watches = self._watches.get(self.user_id, set())
+        watches.discard(self)
+        if not watches:
+            self._watches.pop(self.user_id, None)
+
+    def end(self) -> None:
+        self._ended = True
+
+    def check(self) -> None:
+        """
+        Raises:
+            UnknownToken: the session has ended.
+        """
+        if self._ended:
+            raise UnknownToken("this session has ended")
 
 
 class SyncClients:
     """What `/sync` and the sockets know of those who ask."""
 
-    def __init__(self, db: Database, presence: PresenceWatch, tokens: TokenCheck) -> None:
+    def __init__(self, db: Database, presence: PresenceWatch, sessions: SessionEvents, feeds: Feeds) -> None:
         self._db = db
         self._presence = presence
-        self._tokens = tokens
+        self._feeds = feeds
+        self._watches: dict[UserID, set[Watch]] = {}
+        sessions.subscribe(self._session_changed)
         self._default = parse_filter({})
         self._filters: OrderedDict[tuple[UserID, str], Filter] = OrderedDict()
 
@@ -87,10 +117,16 @@ class SyncClients:
         """The device is there."""
         self._presence.syncing(request.user_id, set_presence)
 
-    def liveness_check(self, who: Requester) -> Callable[[], None]:
-        """What a poll that was woken asks before it answers: is the token still good?"""
+    def watch(self, who: Requester) -> Watch:
+        """For the time of a poll: is the session still there when it wakes?"""
+        return Watch(who, self._watches)
 
-        def check() -> None:
-            self._tokens.check(who)
-
-        return check
+    def _session_changed(self, event: SessionEvent) -> None:
+        if not event.has_ended:
+            return
+        for watch in list(self._watches.get(event.user_id, ())):
+            if event.concerns(watch.user_id, watch.device_id):
+                watch.end()
+        feed = self._feeds.find(event.user_id)
+        if feed is not None:
+            feed.wake()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred
 
 from homeserver.runtime.clock import Clock
+from homeserver.sync.clients import Watch
 from homeserver.sync.composer import Answer, Composer
 from homeserver.sync.feeds import Feed, Feeds
 from homeserver.sync.request import SyncRequest
@@ -30,11 +31,12 @@ class LongPolls:
         request: SyncRequest,
         timeout_ms: int,
         on_disconnect: Callable[[Callable[[], None]], None] | None = None,
-        check: Callable[[], None] | None = None,
+        watch: Watch | None = None,
     ) -> Answer:
         """The next answer for the device.
 
-        `check` raises when the poll must not go on (its token was revoked while it waited).
+        Raises:
+            UnknownToken: the session ended while the poll waited.
         """
         feed = self._feeds.find(request.user_id) or await self._feeds.open(request.user_id)
         composer = self._composer
@@ -55,10 +57,11 @@ class LongPolls:
             left = deadline - self._clock.seconds()
             if timeout_ms <= 0 or left <= 0:
                 return composer.nothing(since)
-            if await self._wait(feed, left, on_disconnect):
+            is_over = await self._wait(feed, left, on_disconnect)
+            if watch is not None:
+                watch.check()
+            if is_over:
                 return composer.nothing(since)
-            if check is not None:
-                check()
 
     async def _wait(
         self, feed: Feed, seconds: float, on_disconnect: Callable[[Callable[[], None]], None] | None

@@ -1,0 +1,94 @@
+"""Rooms, built of their parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from config import Config
+from homeserver.app.surroundings import Surroundings
+from homeserver.app.users import Users
+from homeserver.events.signatures import SigningKey
+from homeserver.rooms.access import RoomAccess
+from homeserver.rooms.aliases import Aliases
+from homeserver.rooms.bundles import Bundles
+from homeserver.rooms.creation import RoomCreation
+from homeserver.rooms.directory import Directory, RemoteDirectory
+from homeserver.rooms.history import History
+from homeserver.rooms.member_profiles import ProfilePropagation, StoredMemberProfiles
+from homeserver.rooms.membership import Handshakes, Memberships
+from homeserver.rooms.numbers import EventNumbers
+from homeserver.rooms.read_markers import ReadMarkers
+from homeserver.rooms.receipts import Receipts
+from homeserver.rooms.registry import Rooms
+from homeserver.rooms.related import Related
+from homeserver.rooms.rules import RulesInRooms, StoredRules
+from homeserver.rooms.sending import Sending
+from homeserver.rooms.standalone import Standalone
+from homeserver.rooms.state_at import StateAt
+from homeserver.rooms.stripped import StrippedStates
+from homeserver.rooms.typing import Typing
+from homeserver.rooms.upgrade import RoomUpgrades
+from homeserver.rooms.visibility import Visibility
+from homeserver.rooms.writer import RoomWriter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomParts:
+    """What rooms take from federation; the defaults are those of a server without it."""
+
+    handshakes: Handshakes = field(default_factory=Standalone)
+    remote_directory: RemoteDirectory = field(default_factory=Standalone)
+
+
+class RoomServices:
+    """The services of rooms."""
+
+    def __init__(
+        self,
+        config: Config,
+        surroundings: Surroundings,
+        users: Users,
+        numbers: EventNumbers,
+        signing_key: SigningKey,
+        parts: RoomParts,
+    ) -> None:
+        server_name = config.server.server_name
+        db, clock, notifier = surroundings.database, surroundings.clock, surroundings.notifier
+        self.rules = StoredRules()
+        self.rooms = Rooms(db, self.rules, server_name=server_name)
+        self.rules_in_rooms = RulesInRooms(
+            db, self.rooms, self.rules, notifier, surroundings.tasks, server_name=server_name
+        )
+        self.writer = RoomWriter(
+            db, self.rooms, numbers, clock, server_name=server_name, signing_key=signing_key
+        )
+        self.state_at = StateAt(db)
+        self.visibility = Visibility(self.state_at)
+        self.history = History(db, self.visibility)
+        self.access = RoomAccess(db, self.rooms, self.state_at, self.visibility)
+        self.profiles = StoredMemberProfiles(db)
+        self.memberships = Memberships(
+            db, self.rooms, self.writer, self.profiles, parts.handshakes, server_name=server_name
+        )
+        self.aliases = Aliases(db, self.rooms, server_name=server_name)
+        self.directory = Directory(
+            db, self.rooms, self.aliases, parts.remote_directory, server_name=server_name
+        )
+        self.creation = RoomCreation(
+            self.writer,
+            self.memberships,
+            self.aliases,
+            self.profiles,
+            surroundings.randomness,
+            server_name=server_name,
+        )
+        self.upgrades = RoomUpgrades(self.writer, self.access, self.creation, self.aliases, self.directory)
+        self.sending = Sending(db, self.writer, self.memberships, self.access, self.aliases)
+        self.receipts = Receipts(db, self.rooms, clock)
+        self.read_markers = ReadMarkers(db, self.receipts)
+        self.typing = Typing(self.rooms, notifier, clock)
+        self.stripped = StrippedStates(db, self.rooms)
+        self.bundles = Bundles(db)
+        self.related = Related(db, self.visibility)
+        propagation = ProfilePropagation(db, self.rooms, self.writer, self.profiles, surroundings.tasks)
+        users.profiles.subscribe(propagation.profile_changed)

@@ -1,0 +1,75 @@
+"""What clients follow, built of its parts, and the endpoints of rooms and sync."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from config import Config
+from homeserver.app.rooms import RoomServices
+from homeserver.app.surroundings import Surroundings
+from homeserver.app.users import Users
+from homeserver.client_api.directory import DirectoryEndpoints
+from homeserver.client_api.history import HistoryEndpoints
+from homeserver.client_api.membership import MembershipEndpoints
+from homeserver.client_api.receipts import ReceiptEndpoints
+from homeserver.client_api.relations import RelationEndpoints
+from homeserver.client_api.room_creation import RoomCreationEndpoints
+from homeserver.client_api.sending import SendingEndpoints
+from homeserver.client_api.sync import SyncEndpoints
+from homeserver.client_api.upgrade import UpgradeEndpoints
+from homeserver.sync.clients import PresenceWatch, SyncClients
+from homeserver.sync.composer import Composer, Extras
+from homeserver.sync.departed import DepartedSections
+from homeserver.sync.feeds import Feeds
+from homeserver.sync.fragments import Fragments
+from homeserver.sync.lazy_members import LazyMembers
+from homeserver.sync.long_poll import LongPolls
+from homeserver.sync.own_data import StoredOwnData
+from homeserver.sync.room_section import RoomSections
+
+
+class SyncServices:
+    """The services of those who follow; `handlers` are the endpoints of rooms and of `/sync`."""
+
+    def __init__(
+        self,
+        config: Config,
+        surroundings: Surroundings,
+        users: Users,
+        rooms: RoomServices,
+        presence: PresenceWatch,
+        extras: Sequence[Extras] = (),
+    ) -> None:
+        server_name = config.server.server_name
+        db, clock, notifier = surroundings.database, surroundings.clock, surroundings.notifier
+        self._config = config
+        self._rooms = rooms
+        self.feeds = Feeds(db, rooms.rooms, notifier, server_name=server_name)
+        self.own_data = StoredOwnData(db, notifier, rooms.rules)
+        self.fragments = Fragments()
+        self.sections = RoomSections(rooms.history, rooms.state_at, self.fragments, LazyMembers())
+        self.departed = DepartedSections(rooms.rooms, rooms.history, rooms.state_at, rooms.stripped)
+        self.composer = Composer(
+            rooms.rooms, notifier, rooms.history, self.sections, self.departed, self.own_data, tuple(extras)
+        )
+        self.polls = LongPolls(self.feeds, self.composer, clock)
+        self.clients = SyncClients(db, presence, users.events, self.feeds)
+
+    def handlers(self) -> list[object]:
+        config, rooms = self._config, self._rooms
+        return [
+            SyncEndpoints(self.polls, self.clients),
+            RoomCreationEndpoints(
+                rooms.creation,
+                rooms.directory,
+                server_name=config.server.server_name,
+                default_version=config.rooms.default_room_version,
+            ),
+            UpgradeEndpoints(rooms.upgrades),
+            MembershipEndpoints(rooms.memberships, rooms.directory, self.feeds),
+            SendingEndpoints(rooms.sending, rooms.access),
+            HistoryEndpoints(rooms.access, rooms.history, rooms.state_at, rooms.bundles, self.own_data),
+            RelationEndpoints(rooms.access, rooms.related, rooms.bundles, self.own_data),
+            ReceiptEndpoints(rooms.access, rooms.read_markers, rooms.typing),
+            DirectoryEndpoints(rooms.directory, rooms.aliases, rooms.access),
+        ]
