@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from homeserver.errors import Forbidden, GuestForbidden, MissingToken, UserLocked, UserSuspended
 from homeserver.http.endpoint import Auth
@@ -154,13 +155,17 @@ class _Drive:
         self._request = request
         self._reply = reply
 
-    def step(self, _: object) -> None:
+    def step(self, result: object) -> None:
         """Run until the handler waits again or is done.
 
-        The result need not be passed on: an awaited Deferred hands it to the coroutine by itself.
+        A result need not be passed on: an awaited Deferred hands it to the coroutine by itself. A failure must,
+        as a Deferred that is running its callbacks does not.
         """
         try:
-            waiting = self._context.run(self._coroutine.send, None)
+            if isinstance(result, Failure):
+                waiting = self._context.run(self._coroutine.throw, result.value)
+            else:
+                waiting = self._context.run(self._coroutine.send, None)
         except StopIteration as stop:
             answer = stop.value
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
