@@ -19,6 +19,18 @@ class Connection(Protocol):
     last_position: int
     """The position of the last committed log row that this connection knows of."""
 
+    losses: int
+    """How often the connection has been lost."""
+
+    def load_position(self) -> None:
+        """Count log positions from the last one in the database."""
+
+    def begin_reading(self, *, one_statement: bool) -> None:
+        """Begin a snapshot, which costs less if only one statement will be run in it.
+
+        A second one then raises `NeedsSnapshot`.
+        """
+
     def query(self, sql: str, params: Sequence[Any]) -> list[Row]: ...
 
     def execute(self, sql: str, params: Sequence[Any]) -> int: ...
@@ -32,6 +44,9 @@ class Connection(Protocol):
         """Take the next `count` positions of the log for this transaction; the first of them is returned."""
 
     def write_log(self, rows: list[Row]) -> None: ...
+
+    def find_name(self, column: str, by: str, key: str | int) -> Any:
+        """The `column` of the name whose `by` is `key`, or None. Names never change: this needs no snapshot."""
 
     def find_or_add_name(self, value: str) -> int: ...
 

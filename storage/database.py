@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from types import CodeType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -12,7 +13,7 @@ from twisted.python.failure import Failure
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.notifier import Notifier
 from storage.connection import Connection
-from storage.errors import DatabaseClosed
+from storage.errors import DatabaseClosed, DatabaseUnavailable, NeedsSnapshot
 from storage.group_commit import GroupCommit
 from storage.interning import Names
 from storage.transaction import Transaction
@@ -45,6 +46,7 @@ class Database:
         self._names = Names()
         self._group = GroupCommit(writer, self._names, clock, notifier, worker)
         self._readers: deque[Connection] = deque()
+        self._several: set[CodeType | None] = {None}
         self._reading = 0
         self._idle: list[Deferred[None]] = []
         self._is_closed = False
@@ -112,15 +114,31 @@ class Database:
         reader: Connection | None = None
         try:
             reader = self._take_reader()
-            try:
-                return fn(Transaction(reader, self._names), *args, **kwargs), None
-            finally:
-                reader.rollback()
+            return self._read_with(reader, fn, args, kwargs), None
         except BaseException as error:  # noqa: BLE001  # whoever asked is told
             return None, error
         finally:
             if reader is not None:
                 self._readers.append(reader)
+
+    def _read_with(
+        self, reader: Connection, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        code = getattr(fn, "__code__", None)
+        losses = reader.losses
+        while True:
+            reader.begin_reading(one_statement=code not in self._several)
+            try:
+                return fn(Transaction(reader, self._names), *args, **kwargs)
+            except NeedsSnapshot:
+                # Most reads have one statement, which needs no transaction around it. This function is not like that.
+                self._several.add(code)
+            except DatabaseUnavailable:
+                # A connection that idled while the server was restarted; reading again does no harm.
+                if reader.losses != losses + 1:
+                    raise
+            finally:
+                reader.rollback()
 
     def _take_reader(self) -> Connection:
         try:

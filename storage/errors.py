@@ -34,3 +34,7 @@ class ReadOnly(StorageError):
 
 class PositionsMoved(StorageError):
     """Somebody else has advanced the log since we last looked; the batch runs again from where it is now."""
+
+
+class NeedsSnapshot(BaseException):
+    """A read turned out to have more than one statement: it runs again, in a snapshot. Nobody else may catch this."""

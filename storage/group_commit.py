@@ -21,7 +21,7 @@ from storage.connection import Connection
 from storage.errors import DatabaseClosed, DatabaseUnavailable, PositionsMoved
 from storage.interning import Names
 from storage.log import entries_after
-from storage.transaction import Callback, WriteTransaction
+from storage.transaction import Callback, Transaction, WriteTransaction
 from storage.worker import Worker
 
 _log = structlog.get_logger(__name__)
@@ -74,6 +74,10 @@ class GroupCommit:
         self._is_due = False
         self._idle: list[Deferred[None]] = []
         self._is_closed = False
+        # The writer's thread's own: entries that were committed without our knowing, and what else has been told.
+        self._missed: list[LogEntry] = []
+        self._told = connection.last_position
+        self._losses = connection.losses
 
     def run(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Deferred[Any]:
         """Queue a job; the Deferred fires when it is on disk."""
@@ -136,13 +140,14 @@ class GroupCommit:
         try:
             for _ in range(_MOVES):
                 try:
-                    missed = self._missed()
+                    self._find_missed()
                     txn = self._run_together(jobs) or self._run_apart(jobs)
                 except PositionsMoved:
                     self._connection.rollback()
                     continue
-                if missed:
-                    txn.entries[:0] = missed
+                self._told = self._connection.last_position
+                txn.entries[:0] = self._missed
+                self._missed.clear()
                 return txn
             raise DatabaseUnavailable("others keep writing to the log between our look at it and our commit")
         except BaseException as error:  # noqa: BLE001  # every job must be answered
@@ -205,6 +210,16 @@ class GroupCommit:
         except Exception:  # noqa: BLE001  # the first error is the one to tell
             _log.exception("rolling back failed")
 
-    def _missed(self) -> list[LogEntry]:
-        """Entries in the log that nobody has been told of: the connection was lost before it confirmed a commit."""
-        return []
+    def _find_missed(self) -> None:
+        """Look for entries that nobody has been told of, if the connection was lost before it confirmed a commit."""
+        connection = self._connection
+        if connection.losses == self._losses:
+            return
+        losses = connection.losses
+        connection.load_position()
+        txn = Transaction(connection, self._names)
+        while entries := entries_after(txn, self._told, _MISSED):
+            self._missed.extend(entries)
+            self._told = entries[-1].position
+        connection.rollback()
+        self._losses = losses

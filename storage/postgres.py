@@ -18,7 +18,7 @@ import psycopg2
 from psycopg2 import extensions
 
 from storage.connection import LOG_COLUMNS, Row, upsert_clause
-from storage.errors import ConstraintViolated, DatabaseUnavailable, PositionsMoved, StorageError
+from storage.errors import ConstraintViolated, DatabaseUnavailable, NeedsSnapshot, PositionsMoved, StorageError
 from storage.transaction import Slot
 
 _CONNECT_TIMEOUT_S = 10
@@ -65,14 +65,23 @@ class PostgresConnection:
         self._next_position = self._savepoint_position = 1
         self._is_shared = False
         self._moves: bytes | None = None
+        # How many statements may still be sent without a transaction, or None where there is one.
+        self._statements_left: int | None = None
 
     def load_position(self) -> None:
-        """Count log positions from where the counter stands."""
         (row,) = self.query("SELECT value FROM counters WHERE name = 'log'", ())
         self.last_position = row[0]
         self.rollback()
 
+    def begin_reading(self, *, one_statement: bool) -> None:
+        self._statements_left = 1 if one_statement else None
+
     def query(self, sql: str, params: Sequence[Any]) -> list[Row]:
+        if self._statements_left is not None:
+            if not self._statements_left:
+                raise NeedsSnapshot
+            self._statements_left -= 1
+            return self._query_alone(sql, params)
         self._send(self._text(sql, params))
         rows: list[Row] = self._cursor.fetchall()
         return rows
@@ -109,6 +118,11 @@ class PostgresConnection:
             self._hold(self._moves)
             self._moves = None
         self.write_rows("log", LOG_COLUMNS, (), rows)
+
+    def find_name(self, column: str, by: str, key: str | int) -> Any:
+        query = self.query if self._statements_left is None else self._query_alone
+        rows = query(f"SELECT {column} FROM names WHERE {by} = ?", (key,))
+        return rows[0][0] if rows else None
 
     def find_or_add_name(self, value: str) -> int:
         while True:
@@ -183,6 +197,15 @@ class PostgresConnection:
         except (psycopg2.Error, ValueError, UnicodeError) as error:
             raise StorageError(f"{_first_line(error)} in {sql[:200]}") from error
         return text
+
+    def _query_alone(self, sql: str, params: Sequence[Any]) -> list[Row]:
+        """One statement is a snapshot by itself."""
+        text = self._text(sql, params)
+        if self._connection is None:
+            self._connect()
+        self._send_alone(text)
+        rows: list[Row] = self._cursor.fetchall()
+        return rows
 
     def _hold(self, text: bytes) -> None:
         self._pending.append(text)

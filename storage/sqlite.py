@@ -25,6 +25,7 @@ class SqliteConnection:
 
     def __init__(self, path: str, *, read_only: bool = False, cache_kib: int = 32_768) -> None:
         self.last_position = 0
+        self.losses = 0
         self._next_position = self._savepoint_position = 1
         self._begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
         self._is_open = False
@@ -48,10 +49,12 @@ class SqliteConnection:
             raise DatabaseUnavailable(f"cannot open the database {path}: {error}") from error
 
     def load_position(self) -> None:
-        """Count log positions from the last one in the database."""
         (row,) = self._cursor.execute("SELECT COALESCE(MAX(position), 0) FROM log").fetchall()
         self.last_position = row[0]
         self._next_position = row[0] + 1
+
+    def begin_reading(self, *, one_statement: bool) -> None:
+        """A snapshot costs next to nothing here: it begins with the first statement in any case."""
 
     def query(self, sql: str, params: Sequence[Any]) -> list[Row]:
         try:
@@ -91,11 +94,15 @@ class SqliteConnection:
     def write_log(self, rows: list[Row]) -> None:
         self.execute_many(_INSERT_LOG, rows)
 
+    def find_name(self, column: str, by: str, key: str | int) -> Any:
+        rows = self.query(f"SELECT {column} FROM names WHERE {by} = ?", (key,))
+        return rows[0][0] if rows else None
+
     def find_or_add_name(self, value: str) -> int:
-        found = self.query("SELECT nid FROM names WHERE value = ?", (value,))
-        if not found:
-            found = self.query("INSERT INTO names (value) VALUES (?) RETURNING nid", (value,))
-        return int(found[0][0])
+        nid = self.find_name("nid", "value", value)
+        if nid is None:
+            ((nid,),) = self.query("INSERT INTO names (value) VALUES (?) RETURNING nid", (value,))
+        return int(nid)
 
     def savepoint(self) -> None:
         self.execute("SAVEPOINT job", ())

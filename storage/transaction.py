@@ -76,10 +76,10 @@ class Transaction:
         """The number of a name, or None if it has never been seen."""
         nid = self._names.numbers.get(value)
         if nid is None:
-            rows = self._connection.query("SELECT nid FROM names WHERE value = ?", (value,))
-            if not rows:
+            found = self._connection.find_name("nid", "value", value)
+            if found is None:
                 return None
-            nid = int(rows[0][0])
+            nid = int(found)
             self._names.add(value, nid)
         return nid
 
@@ -91,10 +91,10 @@ class Transaction:
         """
         value = self._names.values.get(nid)
         if value is None:
-            rows = self._connection.query("SELECT value FROM names WHERE nid = ?", (nid,))
-            if not rows:
+            found = self._connection.find_name("value", "nid", nid)
+            if found is None:
                 raise KeyError(f"no name has the number {nid}")
-            value = str(rows[0][0])
+            value = str(found)
             self._names.add(value, nid)
         return value
 
@@ -139,7 +139,7 @@ class WriteTransaction(Transaction):
     """The transaction of one batch; its jobs run in it one after the other."""
 
     __slots__ = (
-        "_buffers", "_entries_before", "_callbacks_before", "_is_dirty", "_new_names", "_settled", "_slots",
+        "_buffers", "_entries_before", "_callbacks_before", "_is_dirty", "_names_before", "_new_names", "_settled", "_slots",
         "_touched", "callbacks", "entries",
     )  # fmt: skip
 
@@ -155,6 +155,7 @@ class WriteTransaction(Transaction):
         self._touched: list[list[Row]] = []
         self._entries_before = 0
         self._callbacks_before = 0
+        self._names_before = 0
         self._is_dirty = False
 
     def all(self, sql: str, *params: Any) -> list[Row]:
@@ -239,6 +240,7 @@ class WriteTransaction(Transaction):
         self._touched.clear()
         self._entries_before = len(self.entries)
         self._callbacks_before = len(self.callbacks)
+        self._names_before = len(self._new_names)
         self._is_dirty = False
 
     def undo(self) -> bool:
@@ -254,7 +256,8 @@ class WriteTransaction(Transaction):
         """The present job has failed and the database has taken it back, to where nothing was buffered."""
         self._buffers.clear()
         self._forget_job()
-        self._new_names.clear()
+        for value in list(self._new_names)[self._names_before :]:
+            del self._new_names[value]
         self._settled = len(self._slots)
 
     def _forget_job(self) -> None:
