@@ -9,7 +9,7 @@ SHARED_SECRET = "open sesame"
 
 
 def open_to_all(server_name: str, **settings: Any) -> dict[str, Any]:
-    """Everybody may register, hashing costs nothing and no rate is limited. `@admin` is the administrator."""
+    """Everybody may register, hashing costs nothing and no rate is limited."""
     return {
         "server_name": server_name,
         "enable_registration": True,
@@ -17,6 +17,5 @@ def open_to_all(server_name: str, **settings: Any) -> dict[str, Any]:
         "registration_shared_secret": SHARED_SECRET,
         "bcrypt_rounds": 4,
         "enable_rate_limits": False,
-        "admins": [f"@admin:{server_name}"],
         **settings,
     }

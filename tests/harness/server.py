@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ from storage.worker import InlineWorker
 from tests.fixtures.databases import EPOCH_S, Engine
 from tests.fixtures.reactor import VirtualReactor
 from tests.harness.client import Client
-from tests.harness.configuration import PASSWORD, open_to_all
+from tests.harness.configuration import PASSWORD, SHARED_SECRET, open_to_all
 from tests.harness.user import Session, User
 from tests.harness.watch import Watch
 
@@ -137,9 +138,19 @@ class Server:
         """A guest, if the configuration lets them in."""
         return self._user(await self.client().request("POST", "/register", {}, query={"kind": "guest"}), "")
 
-    async def admin(self) -> User:
-        """The administrator."""
-        return await self.user("admin")
+    async def admin(self, localpart: str = "admin") -> User:
+        """An administrator, registered with the shared secret as operators do."""
+        path = "/_synapse/admin/v1/register"
+        nonce = (await self.client().request("GET", path))["nonce"]
+        said = "\0".join((nonce, localpart, PASSWORD, "admin")).encode()
+        body = {
+            "nonce": nonce,
+            "username": localpart,
+            "password": PASSWORD,
+            "admin": True,
+            "mac": hmac.new(SHARED_SECRET.encode(), said, "sha1").hexdigest(),
+        }
+        return self._user(await self.client().request("POST", path, body), PASSWORD)
 
     def _user(self, answer: dict[str, Any], password: str) -> User:
         session = Session(UserID(answer["user_id"]), answer["device_id"], answer["access_token"], password)
