@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import signal
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from homeserver.app.server import Homeserver, build_homeserver
 from homeserver.errors import HearthError
 from homeserver.events.signatures import SigningKey, parse_signing_keys
 from homeserver.http.listeners import close_all, listen_tcp, listen_unix
+from homeserver.http.ports import PortRefused, check_port
 from homeserver.http.server import HttpServer
 from homeserver.http.site import Limits
 from homeserver.http.tls import ReloadingCertificate
@@ -51,8 +50,11 @@ def run(config: Config) -> None:
         CannotStart: something stands in the way; nothing has been changed.
     """
     reactor: Any = installed_reactor
-    for listener in config.listeners.listeners:
-        check_free(listener)
+    try:
+        for listener in config.listeners.listeners:
+            check_port(listener.port or 0, listener.bind_addresses)
+    except PortRefused as error:
+        raise CannotStart(str(error)) from error
     keys = read_signing_keys(config.keys.signing_key_path)
     process = Process(config, reactor, keys)
     reactor.callWhenRunning(process.start)
@@ -60,31 +62,6 @@ def run(config: Config) -> None:
     reactor.run()
     if process.failure is not None:
         raise process.failure
-
-
-def check_free(listener: Listener) -> None:
-    """Refuse to begin if a listener's port is taken.
-
-    Raises:
-        CannotStart: it is.
-    """
-    if not listener.port:
-        return
-    for address in listener.bind_addresses:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        try:
-            with socket.socket(family, socket.SOCK_STREAM) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if family == socket.AF_INET6:
-                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                probe.bind((address, listener.port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise CannotStart(f"port {listener.port} on {address} is taken by another program") from error
-            if error.errno == errno.EACCES:
-                raise CannotStart(
-                    f"port {listener.port} on {address} needs more rights than this user has"
-                ) from error
 
 
 def read_signing_keys(path: Path) -> list[SigningKey]:
@@ -228,7 +205,7 @@ class Process:
         _log.info("certificate and log file have been renewed")
 
     def stop(self) -> Deferred[None]:
-        """Finish what is in flight, then let the reactor stop. Called by the reactor on SIGTERM and SIGINT."""
+        """Finish what is in flight, then let the reactor stop: what SIGTERM and SIGINT ask for."""
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:

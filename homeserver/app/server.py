@@ -1,4 +1,4 @@
-"""A whole homeserver, built of its parts around a clock, a database and a configuration, wherever those come from.
+"""A whole homeserver, built of its parts around a clock, a database and a configuration.
 
 `python -m homeserver.app` builds it on the reactor and real threads; tests build several in one process, over
 databases in memory and a virtual clock.
@@ -14,7 +14,7 @@ from homeserver.app.operations import health_handlers, metrics_handlers
 from homeserver.app.surroundings import Surroundings
 from homeserver.events.signatures import SigningKey
 from homeserver.http.endpoint import Auth, declarations
-from homeserver.http.rate_limit import MemoryRateLimiter, Rate, RateLimiter
+from homeserver.http.rate_limit import MemoryRateLimiter, RateLimiter
 from homeserver.http.router import Authenticator, Router
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
@@ -76,7 +76,7 @@ async def build_homeserver(
     signing_keys: Sequence[SigningKey],
     metrics: Metrics | None = None,
 ) -> Homeserver:
-    """The server that the configuration describes. `notifier` is the one that the database was opened with."""
+    """The server that the configuration describes; `notifier` is the one that the database announces to."""
     surroundings = Surroundings(
         clock=clock,
         notifier=notifier,
@@ -105,6 +105,4 @@ def limiter_of(config: Config, clock: Clock, handlers: dict[str, list[object]]) 
         if declaration.rate_limit is not None
     }
     rates = config.rate_limits.rates_of(names)
-    return MemoryRateLimiter(
-        clock, {name: Rate(one.per_second, one.burst_count) for name, one in rates.items()}
-    )
+    return MemoryRateLimiter(clock, rates)

@@ -54,7 +54,7 @@ from storage.database import Database
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserParts:
-    """What accounts take from the layers around them; each default is the part of a server without that feature."""
+    """What accounts take from the layers around them; each default is for a server without that feature."""
 
     appservices: AppserviceDirectory = field(default_factory=NoAppservices)
     remote_profiles: RemoteProfiles | None = None
@@ -164,11 +164,11 @@ class Users:
         """The endpoints, for the router."""
         config = self._config
         capabilities = ServerCapabilities(
-            config.server.default_room_version,
+            config.rooms.default_room_version,
             change_password=config.passwords.is_enabled,
             threepid_changes=config.registration.enable_3pid_changes,
             get_login_token=config.tokens.login_via_existing_session.enabled,
-            forget_forced_upon_leave=config.server.forget_rooms_on_leave,
+            forget_forced_upon_leave=config.rooms.forget_rooms_on_leave,
         )
         well_known = {"m.homeserver": {"base_url": config.server.base_url}}
         return [

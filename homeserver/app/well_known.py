@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from config import Config
+from config.well_known import SupportContact
 
 
 def client_file(config: Config) -> dict[str, Any] | None:
@@ -34,12 +35,12 @@ def support_file(config: Config) -> dict[str, Any] | None:
     """Whom to turn to; None if nobody is named."""
     content: dict[str, Any] = {}
     if config.well_known.support_contacts:
-        content["contacts"] = [
-            {name: value for name, value in (
-                ("role", contact.role), ("matrix_id", contact.matrix_id), ("email_address", contact.email_address),
-            ) if value is not None}
-            for contact in config.well_known.support_contacts
-        ]  # fmt: skip
+        content["contacts"] = [_contact(one) for one in config.well_known.support_contacts]
     if config.well_known.support_page is not None:
         content["support_page"] = config.well_known.support_page
     return content or None
+
+
+def _contact(contact: SupportContact) -> dict[str, str]:
+    ways = {"matrix_id": contact.matrix_id, "email_address": contact.email_address}
+    return {"role": contact.role, **{name: way for name, way in ways.items() if way is not None}}

@@ -53,8 +53,8 @@ RELEASED_FEATURES = (
 class VersionEndpoints:
     """Says what is spoken.
 
-    `features` are flags of proposals beyond the releases that this server offers; `forced_encryption` names the presets
-    of new rooms (`public`, `private`, `trusted_private`) that it encrypts whatever their creator says.
+    `features` are flags of proposals beyond the releases that this server offers; `forced_encryption` names
+    the presets of new rooms (`public`, `private`, `trusted_private`) that it always encrypts.
     """
 
     def __init__(self, *, features: Iterable[str] = (), forced_encryption: Iterable[str] = ()) -> None:
@@ -66,7 +66,7 @@ class VersionEndpoints:
 
     @endpoint("GET", "/_matrix/client/versions", auth=Auth.NONE)
     async def get_versions(self) -> RawJson:
-        """The releases and features that this server speaks; the same for everybody, so nobody is authenticated.
+        """The releases and features that this server speaks: the same for everybody.
 
         Spec: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientversions
         """
