@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from config import Config
 from homeserver.app.client_api import client_handlers
 from homeserver.app.operations import health_handlers, metrics_handlers
+from homeserver.app.services import Services
 from homeserver.app.surroundings import Surroundings
 from homeserver.events.signatures import SigningKey
-from homeserver.http.endpoint import Auth, declarations
 from homeserver.http.rate_limit import MemoryRateLimiter, RateLimiter
-from homeserver.http.router import Authenticator, Router
+from homeserver.http.router import Router
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
 from homeserver.runtime.notifier import Notifier
@@ -34,14 +34,15 @@ class Homeserver:
         self,
         config: Config,
         surroundings: Surroundings,
+        services: Services,
         handlers: dict[str, list[object]],
-        authenticators: dict[Auth, Authenticator],
         limiter: RateLimiter,
     ) -> None:
         self.config = config
         self.surroundings = surroundings
+        self.services = services
         self._handlers = handlers
-        self._authenticators = authenticators
+        self._authenticators = services.authenticators()
         self._limiter = limiter
         self.router = self.router_of(frozenset())
 
@@ -54,12 +55,15 @@ class Homeserver:
 
     async def start(self) -> None:
         """Begin what runs by itself."""
+        await self.services.start()
 
     def begin_stopping(self) -> None:
         """Let those who wait for news go, with what there is."""
+        self.services.begin_stopping()
 
     async def stop(self) -> None:
         """Finish what is in flight and let go of the database. Nobody listens any more by now."""
+        await self.services.stop()
         await self.surroundings.tasks.drain(DRAIN_S)
         await self.surroundings.database.close()
 
@@ -86,23 +90,12 @@ async def build_homeserver(
         metrics=metrics or Metrics(),
         database=database,
     )
+    rates = config.rate_limits.classes()
+    limiter = MemoryRateLimiter(clock, rates, others=config.rate_limits.rc_other if rates else None)
+    services = await Services.build(config, surroundings, limiter, signing_keys)
     handlers = {
-        "client": client_handlers(config),
+        "client": [*client_handlers(config), *services.client_handlers()],
         "health": health_handlers(),
         "metrics": metrics_handlers(config, surroundings.metrics),
     }
-    limiter = limiter_of(config, clock, handlers)
-    return Homeserver(config, surroundings, handlers, {}, limiter)
-
-
-def limiter_of(config: Config, clock: Clock, handlers: dict[str, list[object]]) -> RateLimiter:
-    """The rate limits of every class of requests that an endpoint names."""
-    names = {
-        declaration.rate_limit.name
-        for group in handlers.values()
-        for one in group
-        for declaration, _ in declarations(one)
-        if declaration.rate_limit is not None
-    }
-    rates = config.rate_limits.rates_of(names)
-    return MemoryRateLimiter(clock, rates)
+    return Homeserver(config, surroundings, services, handlers, limiter)

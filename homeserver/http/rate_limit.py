@@ -43,18 +43,17 @@ class Unlimited:
 
 
 class MemoryRateLimiter:
-    """Rate limits of this process. Classes without a rate are not limited."""
+    """Rate limits of this process. Classes without a rate are limited as `others` says, or not at all."""
 
-    def __init__(self, clock: Clock, rates: Mapping[str, Rate], *, max_keys: int = 100_000) -> None:
+    def __init__(
+        self, clock: Clock, rates: Mapping[str, Rate], *, others: Rate | None = None, max_keys: int = 100_000
+    ) -> None:
         self._clock = clock
         self._max_keys = max_keys
         # The time that one request costs, and how far ahead of now a bucket may be before requests are
         # refused.
-        self._costs = {
-            name: (1.0 / rate.per_second, rate.burst_count / rate.per_second)
-            for name, rate in rates.items()
-            if rate.per_second > 0
-        }
+        self._costs = {name: _cost(rate) for name, rate in rates.items()}
+        self._other_cost = None if others is None else _cost(others)
         self._full_at: dict[tuple[str, str], float] = {}
 
     def check(self, name: str, key: str) -> None:
@@ -63,7 +62,7 @@ class MemoryRateLimiter:
         Raises:
             LimitExceeded: there were too many; it is not counted.
         """
-        cost = self._costs.get(name)
+        cost = self._costs.get(name, self._other_cost)
         if cost is None:
             return
         interval, capacity = cost
@@ -83,3 +82,9 @@ class MemoryRateLimiter:
             fullest_last = sorted(kept, key=kept.__getitem__, reverse=True)
             kept = {key: kept[key] for key in fullest_last[: self._max_keys // 2]}
         self._full_at = kept
+
+
+def _cost(rate: Rate) -> tuple[float, float] | None:
+    if rate.per_second <= 0:
+        return None
+    return 1.0 / rate.per_second, rate.burst_count / rate.per_second

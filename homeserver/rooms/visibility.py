@@ -37,7 +37,7 @@ class Visibility:
             if event.state_before is None:
                 continue
             state = states[event.state_before]
-            if may_see(event.event, state, user_id=user_id, joined_now=joined_now):
+            if may_see(event.event, state, user_id=user_id, joined_later=joined_now):
                 seen.append(event)
         return seen
 

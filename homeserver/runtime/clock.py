@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, Protocol, cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 P = ParamSpec("P")
+
+
+class Timer(Protocol):
+    """A call that is still to come (Twisted's IDelayedCall, as far as it is used)."""
+
+    def cancel(self) -> None: ...
+
+    def active(self) -> bool: ...
 
 
 class Clock:
@@ -24,8 +31,8 @@ class Clock:
     """Seconds that pass at the pace of the timers; only differences mean anything."""
 
     def __init__(self, reactor: Any, *, epoch_s: float = 0.0) -> None:
-        # Twisted's interfaces are zope's, which mypy knows as Any: say what is needed of the reactor.
-        self._reactor: IReactorTime = reactor
+        # An IReactorTime; Twisted's interfaces are zope's, whose methods mypy takes for functions.
+        self._reactor = reactor
         self._epoch_s = epoch_s
         self.seconds = reactor.seconds
 
@@ -33,9 +40,9 @@ class Clock:
         """Milliseconds since the Unix epoch."""
         return int((self.seconds() + self._epoch_s) * 1000)
 
-    def call_later(self, delay_s: float, fn: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> IDelayedCall:
+    def call_later(self, delay_s: float, fn: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> Timer:
         """Call `fn` on the reactor thread once `delay_s` seconds have passed."""
-        return self._reactor.callLater(delay_s, fn, *args, **kwargs)
+        return cast(Timer, self._reactor.callLater(delay_s, fn, *args, **kwargs))
 
     async def sleep(self, delay_s: float) -> None:
         """Let `delay_s` seconds pass; a cancelled sleeper leaves no timer behind."""

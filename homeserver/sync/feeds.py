@@ -45,6 +45,7 @@ class Feed:
         "device_lists",
         "ephemeral",
         "position",
+        "presence",
         "rooms",
         "to_device",
         "user_id",
@@ -56,6 +57,8 @@ class Feed:
         self.rooms = rooms
         self.position = position
         self.ephemeral = 0
+        self.presence: dict[UserID, int] = {}
+        """Whose presence has changed, and where in the ephemeral counter."""
         self.account_data = position
         self.device_lists = position
         self.to_device = position
@@ -112,6 +115,12 @@ class Feeds:
         for each in self._loading.pop(user_id):
             each.callback(feed)
         return feed
+
+    def wake_all(self) -> None:
+        """Let everybody who waits look, whether there is news or not: the server is stopping."""
+        for feed in list(self._feeds.values()):
+            if feed.waiting:
+                feed.wake()
 
     def find(self, user_id: str) -> Feed | None:
         return self._feeds.get(UserID(user_id))

@@ -25,6 +25,12 @@ class LongPolls:
         self._feeds = feeds
         self._composer = composer
         self._clock = clock
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """Answer every poll with what there is, and let none wait from now on."""
+        self._is_stopping = True
+        self._feeds.wake_all()
 
     async def poll(
         self,
@@ -55,7 +61,7 @@ class LongPolls:
                     return answer
                 since = answer.token
             left = deadline - self._clock.seconds()
-            if timeout_ms <= 0 or left <= 0:
+            if timeout_ms <= 0 or left <= 0 or self._is_stopping:
                 return composer.nothing(since)
             is_over = await self._wait(feed, left, on_disconnect)
             if watch is not None:

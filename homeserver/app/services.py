@@ -1,0 +1,85 @@
+"""All services of a server, in the order in which they build on one another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from config import Config
+from homeserver.app.rooms import RoomParts, RoomServices
+from homeserver.app.surroundings import Surroundings
+from homeserver.app.sync import SyncServices
+from homeserver.app.users import UserParts, Users
+from homeserver.client_api.presence import PresenceEndpoints
+from homeserver.events.signatures import SigningKey
+from homeserver.http.endpoint import Auth
+from homeserver.http.rate_limit import RateLimiter
+from homeserver.http.router import Authenticator
+from homeserver.presence.presence import Presence
+from homeserver.rooms.numbers import EventNumbers
+from homeserver.sync.presence_section import PresenceAudience, PresenceSection
+
+
+class Services:
+    """What a server can do; `client_handlers` and their like are how it is asked."""
+
+    def __init__(
+        self,
+        config: Config,
+        surroundings: Surroundings,
+        limiter: RateLimiter,
+        signing_keys: Sequence[SigningKey],
+        numbers: EventNumbers,
+    ) -> None:
+        db, clock, notifier = surroundings.database, surroundings.clock, surroundings.notifier
+        self.users = Users(
+            config,
+            db,
+            clock,
+            notifier,
+            surroundings.tasks,
+            surroundings.randomness,
+            limiter,
+            surroundings.executor,
+            UserParts(),
+        )
+        self.rooms = RoomServices(config, surroundings, self.users, numbers, signing_keys[0], RoomParts())
+        self.presence = Presence(db, notifier, clock, enabled=config.presence.enabled)
+        presence_section = PresenceSection(self.presence, self.rooms.rooms, clock)
+        self.sync = SyncServices(
+            config, surroundings, self.users, self.rooms, self.presence, extras=[presence_section]
+        )
+        self.audience = PresenceAudience(db, self.rooms.rooms, self.sync.feeds, notifier)
+        self._presence_endpoints = PresenceEndpoints(self.presence, self.audience, clock)
+
+    @classmethod
+    async def build(
+        cls,
+        config: Config,
+        surroundings: Surroundings,
+        limiter: RateLimiter,
+        signing_keys: Sequence[SigningKey],
+    ) -> Services:
+        numbers = await EventNumbers.load(surroundings.database)
+        return cls(config, surroundings, limiter, signing_keys, numbers)
+
+    def client_handlers(self) -> list[object]:
+        """Everything under `/_matrix/client`, and what administrators ask of accounts."""
+        return [*self.users.handlers(), *self.sync.handlers(), self._presence_endpoints]
+
+    def authenticators(self) -> dict[Auth, Authenticator]:
+        authenticator = self.users.authenticator
+        return {
+            Auth.ACCESS_TOKEN: authenticator,
+            Auth.ACCESS_TOKEN_OPTIONAL: authenticator,
+            Auth.ADMIN: authenticator,
+            Auth.APPSERVICE: authenticator.appservice,
+        }
+
+    async def start(self) -> None:
+        """Begin what runs by itself."""
+
+    def begin_stopping(self) -> None:
+        self.sync.polls.stop()
+
+    async def stop(self) -> None:
+        await self.users.last_seen.flush()

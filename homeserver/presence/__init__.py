@@ -1,0 +1,1 @@
+"""Presence: who is online, away or offline, and what they say of themselves."""
