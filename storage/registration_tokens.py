@@ -11,7 +11,7 @@ class RegistrationToken(NamedTuple):
     """A token; `pending` counts registrations under way, `completed` those that came to an end."""
 
     token: str
-    uses_allowed: int | None
+    uses_allowed: int | None = None
     pending: int = 0
     completed: int = 0
     expires_ms: int | None = None

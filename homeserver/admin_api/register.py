@@ -61,13 +61,17 @@ class SharedSecretRegistrationEndpoints:
         self._short_tokens = short_tokens
         self._secret = secret
 
-    @endpoint("GET", _PATH, auth=Auth.NONE, rate_limit=RateLimit("other", by_address=True))
+    @endpoint(
+        "GET", _PATH, auth=Auth.NONE, rate_limit=RateLimit("shared_secret_registration", by_address=True)
+    )
     async def get_registration_nonce(self) -> dict[str, str]:
         """A nonce for one registration."""
         self._enabled_secret()
         return {"nonce": await self._short_tokens.issue_nonce()}
 
-    @endpoint("POST", _PATH, auth=Auth.NONE, rate_limit=RateLimit("other", by_address=True))
+    @endpoint(
+        "POST", _PATH, auth=Auth.NONE, rate_limit=RateLimit("shared_secret_registration", by_address=True)
+    )
     async def register_with_shared_secret(self, body: RegisterWithSecret) -> dict[str, Any]:
         """Make an account."""
         secret = self._enabled_secret()

@@ -60,7 +60,7 @@ class AccountEndpoints:
         "POST",
         "/_matrix/client/v3/account/password",
         auth=Auth.ACCESS_TOKEN_OPTIONAL,
-        rate_limit=RateLimit("other"),
+        rate_limit=RateLimit("account_password"),
     )
     async def change_password(self, who: Requester | None, body: ChangePassword) -> Empty:
         """Change a password; who has forgotten theirs proves who they are by an address.
@@ -89,7 +89,7 @@ class AccountEndpoints:
         "POST",
         "/_matrix/client/v3/account/deactivate",
         auth=Auth.ACCESS_TOKEN_OPTIONAL,
-        rate_limit=RateLimit("other"),
+        rate_limit=RateLimit("account_deactivate"),
     )
     async def deactivate_account(self, who: Requester | None, body: DeactivateAccount) -> dict[str, str]:
         """End an account for good.

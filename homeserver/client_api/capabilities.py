@@ -36,7 +36,7 @@ class CapabilityEndpoints:
         self._profiles = profiles
         self._accounts = accounts
 
-    @endpoint("GET", "/_matrix/client/v3/capabilities", rate_limit=RateLimit("other"), guests=True)
+    @endpoint("GET", "/_matrix/client/v3/capabilities", rate_limit=RateLimit("capabilities"), guests=True)
     async def get_capabilities(self, who: Requester) -> dict[str, Any]:
         """What the server can do.
 

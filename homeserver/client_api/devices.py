@@ -69,7 +69,7 @@ class DeviceEndpoints:
         """
         return _device_answer(await self._devices.load(who.user_id, device_id))
 
-    @endpoint("PUT", "/_matrix/client/v3/devices/{device_id}", rate_limit=RateLimit("other"), guests=True)
+    @endpoint("PUT", "/_matrix/client/v3/devices/{device_id}", rate_limit=RateLimit("devices"), guests=True)
     async def update_device(self, who: Requester, device_id: str, body: UpdateDevice) -> Empty | Response:
         """Name a device; application services may create one.
 

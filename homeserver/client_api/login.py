@@ -71,7 +71,10 @@ class LoginEndpoints:
         self._well_known = well_known
 
     @endpoint(
-        "GET", "/_matrix/client/v3/login", auth=Auth.NONE, rate_limit=RateLimit("other", by_address=True)
+        "GET",
+        "/_matrix/client/v3/login",
+        auth=Auth.NONE,
+        rate_limit=RateLimit("login_flows", by_address=True),
     )
     def get_login_flows(self) -> dict[str, Any]:
         """The ways in which users may log in.
@@ -84,7 +87,7 @@ class LoginEndpoints:
         "POST",
         "/_matrix/client/v3/login",
         auth=Auth.NONE,
-        rate_limit=RateLimit("login.address", by_address=True),
+        rate_limit=RateLimit("login_address", by_address=True),
     )
     async def login(self, body: LogIn, request: Request) -> dict[str, Any]:
         """Begin a session.
@@ -103,7 +106,7 @@ class LoginEndpoints:
     @endpoint(
         "POST",
         "/_matrix/client/v1/login/get_token",
-        rate_limit=RateLimit("other"),
+        rate_limit=RateLimit("login_token"),
         aliases=("/_matrix/client/unstable/org.matrix.msc3882/login/get_token",),
     )
     async def generate_login_token(self, who: Requester, body: GenerateLoginToken) -> dict[str, Any]:

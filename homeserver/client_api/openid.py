@@ -20,7 +20,9 @@ class OpenIDEndpoints:
     def __init__(self, short_tokens: ShortTokens) -> None:
         self._short_tokens = short_tokens
 
-    @endpoint("POST", "/_matrix/client/v3/user/{user_id}/openid/request_token", rate_limit=RateLimit("other"))
+    @endpoint(
+        "POST", "/_matrix/client/v3/user/{user_id}/openid/request_token", rate_limit=RateLimit("openid")
+    )
     async def request_open_id_token(
         self, who: Requester, user_id: UserID, body: dict[str, Any]
     ) -> dict[str, Any]:

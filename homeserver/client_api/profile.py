@@ -68,7 +68,7 @@ class ProfileEndpoints:
     @endpoint(
         "PUT",
         _FIELD,
-        rate_limit=RateLimit("other"),
+        rate_limit=RateLimit("profile"),
         guests=True,
         suspended=False,
         aliases=(_UNSTABLE_FIELD,),
@@ -91,7 +91,7 @@ class ProfileEndpoints:
     @endpoint(
         "DELETE",
         _FIELD,
-        rate_limit=RateLimit("other"),
+        rate_limit=RateLimit("profile"),
         guests=True,
         suspended=False,
         aliases=(_UNSTABLE_FIELD,),

@@ -76,7 +76,7 @@ class PushRuleEndpoints:
         """
         return await self._push_rules.load_rule(who.user_id, kind, rule_id)
 
-    @endpoint("PUT", _RULE, rate_limit=RateLimit("other"))
+    @endpoint("PUT", _RULE, rate_limit=RateLimit("push_rules"))
     async def set_push_rule(
         self, who: Requester, kind: Kind, rule_id: str, query: Placement, body: SetRule
     ) -> Empty:

@@ -95,7 +95,7 @@ class RegisterEndpoints:
         "GET",
         "/_matrix/client/v3/register/available",
         auth=Auth.NONE,
-        rate_limit=RateLimit("other", by_address=True),
+        rate_limit=RateLimit("registration_availability", by_address=True),
     )
     async def check_username_availability(self, query: Username) -> dict[str, bool]:
         """Whether a name is free.

@@ -28,7 +28,7 @@ class TokenEndpoints:
         "POST",
         "/_matrix/client/v3/refresh",
         auth=Auth.NONE,
-        rate_limit=RateLimit("other", by_address=True),
+        rate_limit=RateLimit("refresh", by_address=True),
         aliases=("/_matrix/client/v1/refresh",),
     )
     async def refresh(self, body: Refresh) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class TokenEndpoints:
         await self._sessions.end_all(who.user_id)
         return Empty()
 
-    @endpoint("GET", "/_matrix/client/v3/account/whoami", rate_limit=RateLimit("other"), guests=True)
+    @endpoint("GET", "/_matrix/client/v3/account/whoami", rate_limit=RateLimit("whoami"), guests=True)
     def get_token_owner(self, who: Requester) -> dict[str, Any]:
         """Who the access token belongs to.
 

@@ -31,7 +31,7 @@ class FallbackEndpoints:
     def __init__(self, interactive_auth: InteractiveAuth) -> None:
         self._auth = interactive_auth
 
-    @endpoint("GET", _PATH, auth=Auth.NONE, rate_limit=RateLimit("other", by_address=True))
+    @endpoint("GET", _PATH, auth=Auth.NONE, rate_limit=RateLimit("uia_fallback", by_address=True))
     async def show_fallback(self, stage_type: str, query: SessionName) -> HtmlResponse:
         """The page on which a stage is passed.
 
@@ -41,7 +41,7 @@ class FallbackEndpoints:
             return done_page()
         return form_page(await self._form(stage_type, query.session), query.session)
 
-    @endpoint("POST", _PATH, auth=Auth.NONE, rate_limit=RateLimit("other", by_address=True))
+    @endpoint("POST", _PATH, auth=Auth.NONE, rate_limit=RateLimit("uia_fallback", by_address=True))
     async def submit_fallback(self, stage_type: str, query: SessionName, request: Request) -> HtmlResponse:
         """Pass a stage with what the form holds.
 

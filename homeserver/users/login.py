@@ -19,8 +19,8 @@ from homeserver.users.identifiers import Identifiers, qualified
 from homeserver.users.sessions import NewSession, Session, Sessions
 from homeserver.users.short_tokens import ShortTokens
 
-ACCOUNT_LIMIT = "login.account"
-FAILURE_LIMIT = "login.failed_attempts"
+ACCOUNT_LIMIT = "login_account"
+FAILURE_LIMIT = "login_failed_attempts"
 
 
 class NotExclusive(MatrixError):

@@ -13,19 +13,16 @@ from typing import Any, Literal
 import msgspec
 
 from homeserver.errors import InvalidParam, MatrixError, NotFound
-from homeserver.events.push_rule_defaults import default_rules
+from homeserver.events.push_rule_defaults import KINDS, MASTER, Rule, default_rules
 from homeserver.ids import UserID, is_room_id, is_user_id
 from homeserver.runtime.notifier import LogKind
 from storage import push_rules as rows
 from storage.database import Database
 from storage.transaction import Transaction
 
-Kind = Literal["override", "content", "room", "sender", "underride"]
-KINDS: tuple[Kind, ...] = ("override", "content", "room", "sender", "underride")
+Kind = Literal["override", "content", "postcontent", "room", "sender", "underride"]
 Actions = Sequence[str | dict[str, Any]]
-Rule = dict[str, Any]
 
-MASTER = ".m.rule.master"
 MAX_RULES = 1000
 MAX_RULE_ID_BYTES = 255
 
@@ -103,7 +100,7 @@ class PushRules:
         """
         _check_rule_id(kind, rule.rule_id)
         written: Rule = {"rule_id": rule.rule_id, "actions": clean_actions(rule.actions)}
-        if kind in ("override", "underride"):
+        if kind in ("override", "postcontent", "underride"):
             written["conditions"] = _checked_conditions(rule.conditions)
         elif kind == "content":
             if rule.pattern is None:
@@ -188,14 +185,13 @@ def _apply(txn: Transaction, user_id: UserID, change: Callable[[Changes], None])
 
 def _merged(user_id: UserID, changes: Changes) -> dict[str, list[Rule]]:
     merged: dict[str, list[Rule]] = {}
+    defaults = default_rules(user_id)
     for kind in KINDS:
         own = [{**rule, "default": False} for rule in changes.own.get(kind, ())]
-        defaults = [
-            {**rule, **changes.defaults.get(rule["rule_id"], {})} for rule in default_rules(user_id)[kind]
-        ]
+        servers = [{**rule, **changes.defaults.get(rule["rule_id"], {})} for rule in defaults[kind]]
         # The master switch stands above everything; the user's rules above all other rules of the server.
-        masters = [rule for rule in defaults if rule["rule_id"] == MASTER]
-        merged[kind] = [*masters, *own, *(rule for rule in defaults if rule["rule_id"] != MASTER)]
+        masters = [rule for rule in servers if rule["rule_id"] == MASTER]
+        merged[kind] = [*masters, *own, *(rule for rule in servers if rule["rule_id"] != MASTER)]
     return merged
 
 
