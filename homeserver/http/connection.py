@@ -184,9 +184,7 @@ class HttpConnection(Protocol):
         site = self._site
         headers = head.headers
         connection = headers.get(b"connection")
-        self._closes = (
-            site.is_closing or not head.is_1_1 or (connection is not None and b"close" in connection.lower())
-        )
+        self._closes = not head.is_1_1 or (connection is not None and b"close" in connection.lower())
         request = site.begin(head, self._peer, tls=self._is_tls)
         self._request = request
         self._route = None
@@ -332,6 +330,8 @@ class HttpConnection(Protocol):
                 Deferred.fromCoroutine(close_chunks(answer.chunks))
             self._site.access.record(request, status=0, size=0)
             return
+        if self._site.is_closing:
+            self._closes = True
         if self._reading is Reading.BODY:
             # The handler did not want the rest of the body.
             self._discard()
@@ -341,7 +341,7 @@ class HttpConnection(Protocol):
         try:
             encoded = self._site.encoder.encode(answer, request, close=self._closes)
         except Exception:  # noqa: BLE001 - it is logged, and the client gets another answer
-            _log.exception("answer cannot be sent", operation=request.operation, request=request.request_id)
+            _log.error("answer cannot be sent", operation=request.operation, exc_info=True)
             encoded = self._site.encoder.encode(INTERNAL_ERROR, request, close=self._closes)
         if isinstance(encoded, Streamed):
             Deferred.fromCoroutine(self._stream(request, encoded))
@@ -361,7 +361,7 @@ class HttpConnection(Protocol):
             sent = await self._output.stream(answer)
         except Exception:  # noqa: BLE001 - it is logged, and the client sees the connection break
             # The status is out already: all that can be said is that the body is not complete.
-            _log.exception("body broke off", operation=request.operation, request=request.request_id)
+            _log.error("body broke off", operation=request.operation, exc_info=True)
             self.abort()
         self._done(request, answer.status, sent)
 

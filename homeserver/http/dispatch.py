@@ -129,7 +129,8 @@ def answer_error(error: Exception, request: Request) -> Answer:
     answer = refusal(error)
     if answer is None:
         if not request.is_disconnected:
-            _log.exception("request failed", operation=request.operation, request=request.request_id)
+            id = request.request_id
+            _log.error("request failed", operation=request.operation, request=id, exc_info=error)
         return INTERNAL_ERROR
     return answer
 
