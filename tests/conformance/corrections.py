@@ -39,3 +39,27 @@ def corrections_by_place() -> Mapping[str, Correction]:
 
 NOT_SERVED: Mapping[str, str] = {}
 """Operations of the served APIs that Hearth leaves out on purpose: key -> reason."""
+
+BEYOND_THE_SPECIFICATION: Mapping[str, str] = {
+    r"/_matrix/client/unstable/": "open proposals that clients rely on, under their unstable prefix",
+    r"/_matrix/client/v4/sync": "MSC4186, accepted: simplified sliding sync",
+    r"/_matrix/client/v1/delayed_events": "MSC4140, accepted: delayed events",
+    r"/_matrix/client/v3/auth/": "the fallback pages of interactive authentication are in its text only",
+    r"/_matrix/static/": "the fallback page of login is in its text only",
+    r"/_matrix/key/v2/server/": "removed from the specification and still asked for",
+    r"/_synapse/": "Synapse's administration API, which operators' tools speak",
+    r"/_hearth/": "Hearth's own administration",
+    r"/im/v1": "the IM facade",
+    r"/health$": "for load balancers",
+    r"/oauth2?/": "the locations of OAuth endpoints are the server's choice",
+}
+"""What is served and has no operation in the specification: a pattern at the path's beginning -> reason."""
+
+NAMED_OTHERWISE: Mapping[str, str] = {}
+"""Handlers that are not named after their operation: key -> the handler's name."""
+
+AUTHENTICATED_OTHERWISE: Mapping[str, tuple[str, str]] = {}
+"""Operations whose security the data gets wrong or leaves to us: key -> (what we ask for, reason)."""
+
+LIMITED_OTHERWISE: Mapping[str, str] = {}
+"""Operations that may answer 429 and have no rate limit of their own: key -> reason."""

@@ -10,6 +10,7 @@ import pytest
 from tests.conformance.bundle import node_at
 from tests.conformance.corrections import CORRECTIONS
 from tests.conformance.specification import BASE_URI, operations, served
+from tests.conformance.sync_events import check_sync_events
 from tests.conformance.validator import Answer, Nonconforming, check_answer, schema_validator
 
 EXAMPLES_WITH_REFERENCES = "$ref"
@@ -99,3 +100,14 @@ def test_wrong_answers_are_told(wrong: Answer, says: str) -> None:
     (whoami,) = served().find("GET", "/_matrix/client/v3/account/whoami")
     with pytest.raises(Nonconforming, match=says):
         check_answer(whoami, wrong)
+
+
+def test_what_the_server_writes_into_sync_is_checked_by_its_type() -> None:
+    typing = {"type": "m.typing", "content": {"user_ids": ["@alice:example.org"]}}
+    room = {"ephemeral": {"events": [typing]}}
+    check_sync_events({"next_batch": "1", "rooms": {"join": {"!a:b": room}}})
+    typing["content"] = {"users": []}
+    with pytest.raises(Nonconforming, match="user_ids"):
+        check_sync_events({"next_batch": "1", "rooms": {"join": {"!a:b": room}}})
+    with pytest.raises(Nonconforming, match="presence"):
+        check_sync_events({"presence": {"events": [{"type": "m.presence", "sender": "@a:b", "content": {}}]}})

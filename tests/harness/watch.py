@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 
 from tests.conformance.record import Recorder
 from tests.conformance.specification import Operation, served
+from tests.conformance.sync_events import check_sync_events
 from tests.conformance.validator import Answer, Nonconforming, check_answer, check_refusal
 
 _recorder = Recorder()
@@ -70,6 +71,8 @@ class Watch:
         operation = meant(served().find(method, path), query, body)
         if operation is not None:
             check_answer(operation, answer)
+            if operation.operation_id == "sync" and answer.status == 200:
+                check_sync_events(answer.json)
             _recorder.saw(operation.key, answer.status, answer.errcode)
         elif answer.status >= 400 and path.startswith("/_"):
             check_refusal(answer, what)
