@@ -40,7 +40,7 @@ class Database:
         notifier: Notifier,
         worker: Worker,
     ) -> None:
-        self._writer = writer
+        self.writer = writer
         self._open_reader = open_reader
         self._worker = worker
         self._names = Names()
@@ -103,9 +103,9 @@ class Database:
             await idle
         self._worker.stop()
         for reader in self._readers:
-            if reader is not self._writer:
+            if reader is not self.writer:
                 reader.close()
-        self._writer.close()
+        self.writer.close()
 
     def _read(
         self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -49,9 +49,16 @@ def open_sqlite(
     return Database(writer, open_reader, clock=clock, notifier=notifier, worker=worker)
 
 
-def open_postgres(arguments: Mapping[str, Any], clock: Clock, notifier: Notifier, worker: Worker) -> Database:
+def open_postgres(
+    arguments: Mapping[str, Any],
+    clock: Clock,
+    notifier: Notifier,
+    worker: Worker,
+    *,
+    connection: type[PostgresConnection] = PostgresConnection,
+) -> Database:
     """Open the database that libpq finds with `arguments`."""
-    writer = PostgresConnection(arguments)
+    writer = connection(arguments)
     _bring_up_to_date(writer)
     writer.load_position()
     notifier.start_at(writer.last_position)

@@ -162,7 +162,7 @@ class PostgresConnection:
             self._send_alone(b"ROLLBACK")
 
     def run_script(self, sql: str) -> None:
-        self._send(_dialect(sql).encode())
+        self._send(dialect(sql).encode())
 
     def close(self) -> None:
         if self._connection is not None:
@@ -187,7 +187,7 @@ class PostgresConnection:
         self._connection = connection
 
     def _text(self, sql: str, params: Sequence[Any]) -> bytes:
-        return self._quote(_translate(sql), params) if params else sql.encode()
+        return self._quote(translate(sql), params) if params else sql.encode()
 
     def _quote(self, sql: str, params: Sequence[Any]) -> bytes:
         if self._connection is None:
@@ -227,7 +227,7 @@ class PostgresConnection:
             self._cursor.execute(text)
         except psycopg2.Error as error:
             if self._connection.closed:
-                self._lose()
+                self.lose()
                 raise DatabaseUnavailable(f"PostgreSQL went away: {_first_line(error)}") from error
             if isinstance(error, psycopg2.IntegrityError):
                 raise ConstraintViolated(_first_line(error)) from error
@@ -236,7 +236,8 @@ class PostgresConnection:
                 raise PositionsMoved("somebody else has advanced the log") from error
             raise StorageError(f"{_first_line(error)} in {text[:200].decode('utf-8', 'replace')}") from error
 
-    def _lose(self) -> None:
+    def lose(self) -> None:
+        """The connection is gone; the next statement makes another one."""
         self._connection = None
         self._is_open = False
         self.losses += 1
@@ -264,7 +265,7 @@ def _insert(table: str, columns: tuple[str, ...], key: tuple[str, ...], count: i
 
 
 @lru_cache(maxsize=2048)
-def _translate(sql: str) -> str:
+def translate(sql: str) -> str:
     """The statement with the driver's placeholders; question marks in literals are only question marks."""
     parts = re.split(r"('(?:[^']|'')*')", sql.replace("%", "%%"))
     return "".join(part if part.startswith("'") else part.replace("?", "%s") for part in parts)
@@ -282,7 +283,7 @@ _WORDS = (
 )
 
 
-def _dialect(script: str) -> str:
+def dialect(script: str) -> str:
     """The schema in PostgreSQL's words."""
     script = re.sub(r"--[^\n]*", "", script)
     for pattern, replacement in _WORDS:

@@ -132,7 +132,7 @@ class SqliteConnection:
             self._cursor.execute("ROLLBACK")
 
     def run_script(self, sql: str) -> None:
-        for statement in split_statements(_dialect(sql)):
+        for statement in split_statements(dialect(sql)):
             self.execute(statement, ())
 
     def close(self) -> None:
@@ -161,7 +161,7 @@ def _insert(table: str, columns: tuple[str, ...], key: tuple[str, ...]) -> str:
 _INSERT_LOG = _insert("log", LOG_COLUMNS, ())
 
 
-def _dialect(script: str) -> str:
+def dialect(script: str) -> str:
     """The schema in SQLite's words: only INTEGER PRIMARY KEY is the row's own number."""
     return re.sub(r"\bBIGINT\s+PRIMARY\s+KEY\b", "INTEGER PRIMARY KEY", script)
 
