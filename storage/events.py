@@ -18,6 +18,8 @@ class EventFlag(IntFlag):
     REJECTED = 2
     SOFT_FAILED = 4
     FETCHED_LATER = 8
+    RELAYED = 16
+    """Another server's event that came by a handshake with us: we tell the room's other servers."""
 
 
 HIDDEN = EventFlag.OUTLIER | EventFlag.REJECTED | EventFlag.SOFT_FAILED

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from homeserver.ids import EventID, RoomID, domain_of
+from homeserver.ids import EventID, RoomID, UserID, domain_of
 from homeserver.runtime.notifier import LogKind
+from storage.events import HIDDEN, EventFlag
 from storage.transaction import Slot, Transaction
 
-_HIDDEN = 7
-"""Outliers, rejected and soft-failed events (storage.events.HIDDEN) are told to nobody."""
+_HIDDEN = int(HIDDEN)
+_RELAYED = int(EventFlag.RELAYED)
 
 
 class Destination(NamedTuple):
@@ -61,7 +62,8 @@ def save_backoff(
 ) -> None:
     """The server does not answer; it is asked again at `retry_at_ms`."""
     txn.execute(
-        "INSERT INTO destinations (server, failing_since_ms, retry_at_ms, retry_interval_ms) VALUES (?, ?, ?, ?)"
+        "INSERT INTO destinations (server, failing_since_ms, retry_at_ms, retry_interval_ms)"
+        " VALUES (?, ?, ?, ?)"
         " ON CONFLICT (server) DO UPDATE SET failing_since_ms = excluded.failing_since_ms,"
         " retry_at_ms = excluded.retry_at_ms, retry_interval_ms = excluded.retry_interval_ms",
         server,
@@ -155,10 +157,12 @@ def missed_events(
 
     If there are more than `limit`, only the newest of each room: the server asks for what lies before it.
     """
-    found: dict[EventID, MissedEvent] = {event.event_id: event for event in _removals(txn, server, us, after, until)}
+    found: dict[EventID, MissedEvent] = {
+        event.event_id: event for event in _removals(txn, server, us, after, until)
+    }
     newest: dict[EventID, MissedEvent] = dict(found)
     for room in _rooms_of(txn, server):
-        of_room = _own_events(txn, room, us, after, until, limit + 1)
+        of_room = _own_events(txn, room, server, us, after, until, limit + 1)
         if of_room:
             newest[of_room[0].event_id] = of_room[0]
             found.update((event.event_id, event) for event in of_room)
@@ -194,13 +198,15 @@ def _removals(txn: Transaction, server: str, us: str, after: int, until: int) ->
     ]
 
 
-def _own_events(txn: Transaction, room: int, us: str, after: int, until: int, limit: int) -> list[MissedEvent]:
-    """Our newest events of the room, newest first."""
+def _own_events(
+    txn: Transaction, room: int, server: str, us: str, after: int, until: int, limit: int
+) -> list[MissedEvent]:
+    """The newest events of the room that are ours to tell, newest first."""
     rows = txn.all(
-        "SELECT e.position, e.event_id, r.value, e.json, s.value FROM events e"
+        "SELECT e.position, e.event_id, r.value, e.json, s.value, e.flags FROM events e"
         " JOIN names r ON r.nid = e.room JOIN names s ON s.nid = e.sender"
-        f" WHERE e.room = ? AND e.position > ? AND e.position <= ? AND e.flags & {_HIDDEN} = 0 AND s.value LIKE ?"
-        " ORDER BY e.position DESC LIMIT ?",
+        f" WHERE e.room = ? AND e.position > ? AND e.position <= ? AND e.flags & {_HIDDEN} = 0"
+        f" AND (s.value LIKE ? OR e.flags & {_RELAYED} <> 0) ORDER BY e.position DESC LIMIT ?",
         room,
         after,
         until,
@@ -209,9 +215,35 @@ def _own_events(txn: Transaction, room: int, us: str, after: int, until: int, li
     )
     return [
         MissedEvent(int(position), EventID(event_id), RoomID(room_id), bytes(json))
-        for position, event_id, room_id, json, sender in rows
-        if domain_of(sender) == us
+        for position, event_id, room_id, json, sender, flags in rows
+        if domain_of(sender) == us or (flags & _RELAYED and domain_of(sender) != server)
     ]
+
+
+class ReceiptRow(NamedTuple):
+    """A receipt that was given at a log position."""
+
+    position: int
+    room_id: RoomID
+    user_id: UserID
+    receipt_type: str
+    thread_id: str
+    event_id: EventID
+    ts: int
+
+
+def receipts_between(txn: Transaction, first: int, last: int) -> list[ReceiptRow]:
+    """The receipts given from one log position to another, as far as they still stand."""
+    rows = txn.all(
+        "SELECT l.position, r.value, u.value, c.receipt_type, c.thread_id, c.event_id, c.ts FROM log l"
+        " JOIN names r ON r.nid = l.room JOIN names u ON u.nid = l.user_name"
+        " JOIN receipts c ON c.room = l.room AND c.user_name = l.user_name AND c.position = l.position"
+        " WHERE l.position BETWEEN ? AND ? AND l.kind = ? ORDER BY l.position",
+        first,
+        last,
+        int(LogKind.RECEIPT),
+    )
+    return [ReceiptRow(*row) for row in rows]
 
 
 # What servers have told us.
@@ -219,7 +251,9 @@ def _own_events(txn: Transaction, room: int, us: str, after: int, until: int, li
 
 def find_answer(txn: Transaction, origin: str, txn_id: str) -> bytes | None:
     """What we answered to this transaction when it first came."""
-    answer = txn.value("SELECT answer FROM received_transactions WHERE origin = ? AND txn_id = ?", origin, txn_id)
+    answer = txn.value(
+        "SELECT answer FROM received_transactions WHERE origin = ? AND txn_id = ?", origin, txn_id
+    )
     return None if answer is None else bytes(answer)
 
 
@@ -236,7 +270,8 @@ def is_new_edu(txn: Transaction, origin: str, message_id: str, *, now_ms: int) -
     """Whether this is the first time that the server sends the message; remembers it."""
     return (
         txn.execute(
-            "INSERT INTO received_edus (origin, message_id, received_ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO received_edus (origin, message_id, received_ms) VALUES (?, ?, ?)"
+            " ON CONFLICT DO NOTHING",
             origin,
             message_id,
             now_ms,

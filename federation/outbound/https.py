@@ -28,7 +28,7 @@ from homeserver.ids import ServerName
 from homeserver.runtime.clock import Clock
 
 KEPT_CONNECTIONS = 3
-KEPT_CONNECTION_S = 110.0
+KEPT_CONNECTION_S = 110
 
 _DELEGABLE = "matrix"
 _FIXED = "https"
@@ -75,7 +75,7 @@ class HttpsTransport:
                 body=request.body,
                 timeout_ms=request.timeout_ms,
                 max_bytes=request.max_bytes,
-                sink=request.sink,
+                open_sink=request.open_sink,
             )
         except NoAnswer:
             self._resolver.forget(request.destination)

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from federation.outbound.policy import FederationPolicy
 from federation.outbound.transport import RemoteRequest, Transport
 from federation.wire.keys import ServerKeys, parse_server_keys
 from homeserver.errors import InvalidSignature, MatrixError, RemoteError
@@ -43,8 +44,9 @@ class KeySource(Protocol):
 class RemoteKeySource:
     """Asks over the network."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, policy: FederationPolicy) -> None:
         self._transport = transport
+        self._policy = policy
 
     async def from_owner(self, server: ServerName) -> ServerKeys:
         """What the server says its keys are.
@@ -86,6 +88,7 @@ class RemoteKeySource:
         return _believable(objects, notary.server, keys, wanted.keys())
 
     async def _ask(self, request: RemoteRequest) -> dict[str, Any]:
+        self._policy.check(request.destination)
         answer = await self._transport.request(request)
         if answer.status != 200:
             raise RemoteError(
@@ -106,8 +109,9 @@ def _believable(
     found = []
     for one in objects:
         server = one.get("server_name") if isinstance(one, dict) else None
-        if server not in asked:
+        if not isinstance(server, str) or server not in asked:
             continue
+        server = ServerName(server)
         try:
             verify_json(one, notary, keys)
             found.append(parse_server_keys(one, server))

@@ -38,7 +38,7 @@ class KeyStore:
             for server, keys in found.items():
                 # A fetch may have ended meanwhile; what it brought is newer.
                 self._cache.setdefault(server, keys)
-        result = {}
+        result: dict[ServerName, KeysOfServer] = {}
         for server in servers:
             result[server] = self._cache[server]
             self._cache.move_to_end(server)
@@ -51,7 +51,7 @@ class KeyStore:
         kept = list(answers)
         if not kept:
             return
-        saved = await self._db.run(_save, kept, fetched_ms, by_owner)
+        saved = await self._db.run(_save, kept, fetched_ms, by_owner=by_owner)
         for server, keys in saved.items():
             cached = self._cache.get(server)
             if cached is not None:
@@ -63,7 +63,7 @@ class KeyStore:
 
 
 def _save(
-    txn: Transaction, answers: list[ServerKeys], fetched_ms: int, by_owner: bool
+    txn: Transaction, answers: list[ServerKeys], fetched_ms: int, *, by_owner: bool
 ) -> dict[ServerName, dict[str, KnownKey]]:
     present = {
         (row.server, row.key_id): row

@@ -104,9 +104,18 @@ class Keyring:
             failed.update(await self._offload.run(partial(_verify_all, batch, keys)))
         return failed
 
-    async def refresh(self, wanted: Wanted) -> None:
-        """Fetch these keys of servers anew, for a notary. Failures are only remembered."""
-        due = {server: keys for server, keys in wanted.items() if not self._is_left_alone(server)}
+    async def refresh_for_notary(self, wanted: Wanted, until_ms: int) -> None:
+        """Ask servers for their keys where those known are not valid long enough, or have lived half their life.
+
+        No key IDs are all keys, which are to be valid until `until_ms`. Failures are only remembered.
+        """
+        known = await self._store.find(list(wanted))
+        now_ms = self._clock.now_ms()
+        due = {
+            server: keys
+            for server, keys in wanted.items()
+            if not self._is_left_alone(server) and _is_due(keys, known[server], until_ms, now_ms)
+        }
         await self._ask_owners(due)
 
     async def _find(self, needs: Iterable[Need]) -> dict[ServerName, KeysOfServer]:
@@ -208,6 +217,17 @@ def is_satisfied(wanted: Mapping[str, int], known: KeysOfServer) -> bool:
         if key is not None and (key.covers(until_ms) or key.is_old):
             return True
     return False
+
+
+def _is_due(wanted: Mapping[str, int], known: KeysOfServer, until_ms: int, now_ms: int) -> bool:
+    current = [key for key in known.values() if not key.is_old]
+    for key_id, needed_ms in wanted.items():
+        key = known.get(key_id)
+        if key is None or (not key.is_old and not key.covers(needed_ms)):
+            return True
+    if not wanted and not any(key.covers(until_ms) for key in current):
+        return True
+    return any(2 * now_ms > key.fetched_ms + key.valid_until_ms for key in current)
 
 
 def _start(make: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:

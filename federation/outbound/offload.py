@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
@@ -27,7 +27,7 @@ class Inline:
 class Threads:
     """Runs it on a pool of threads."""
 
-    def __init__(self, reactor: object, pool: ThreadPool) -> None:
+    def __init__(self, reactor: Any, pool: ThreadPool) -> None:
         self._reactor = reactor
         self._pool = pool
 

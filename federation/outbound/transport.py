@@ -5,11 +5,11 @@ Everything above builds on `Transport`, so that whole servers also run over a ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from homeserver.http.gate.reading import Answer
+from homeserver.http.gate.reading import Answer, OpenSink
 from homeserver.ids import ServerName
 
 DEFAULT_MAX_BYTES = 10 * 1024 * 1024
@@ -17,7 +17,7 @@ DEFAULT_MAX_BYTES = 10 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class RemoteRequest:
-    """A request to another server; `uri` is path and query. A `sink` takes the body of a success as it comes."""
+    """A request to another server; `uri` is path and query. A sink takes the body of a success."""
 
     destination: ServerName
     method: str
@@ -26,7 +26,7 @@ class RemoteRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     max_bytes: int = DEFAULT_MAX_BYTES
-    sink: Callable[[bytes], None] | None = None
+    open_sink: OpenSink | None = None
 
 
 class Transport(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
@@ -13,7 +13,6 @@ from twisted.internet.interfaces import (
     IReactorTCP,
     IReactorTime,
     IResolutionReceiver,
-    IStreamClientEndpoint,
 )
 from zope.interface import implementer
 
@@ -32,10 +31,11 @@ class Dialer:
         self._reactor = _PolicedReactor(reactor, policy)
         self._timeout_s = connect_timeout_s
 
-    def endpoint(self, host: str, port: int, tls: TlsCreator | None = None) -> IStreamClientEndpoint:
+    def endpoint(self, host: str, port: int, tls: TlsCreator | None = None) -> Any:
         """Where to connect: a host name or IP literal (without brackets) and a port."""
-        endpoint = HostnameEndpoint(self._reactor, host, port, timeout=self._timeout_s)
-        return endpoint if tls is None else wrapClientTLS(tls, endpoint)
+        # Twisted's interfaces are zope's, of which mypy knows nothing.
+        endpoint: Any = HostnameEndpoint(self._reactor, host, port, timeout=self._timeout_s)
+        return endpoint if tls is None else wrapClientTLS(cast(Any, tls), endpoint)
 
 
 @implementer(IReactorPluggableNameResolver, IReactorTCP, IReactorTime)
@@ -50,7 +50,7 @@ class _PolicedReactor:
         self.seconds = reactor.seconds
 
     @property
-    def nameResolver(self) -> IHostnameResolver:
+    def nameResolver(self) -> Any:
         # Asked for each time: the reactor's own may be replaced when it starts.
         return _PolicedResolver(self._reactor.nameResolver, self._policy)
 

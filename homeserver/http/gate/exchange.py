@@ -15,12 +15,12 @@ from twisted.web.client import (
     RequestTransmissionFailed,
     ResponseFailed,
     ResponseNeverReceived,
-    SchemeNotSupported,
 )
+from twisted.web.error import SchemeNotSupported
 from twisted.web.http_headers import Headers
 
 from homeserver.errors import RemoteError
-from homeserver.http.gate.reading import Answer, Sink, read_answer
+from homeserver.http.gate.reading import Answer, OpenSink, read_answer
 from homeserver.runtime.clock import Clock
 
 # What Twisted raises for what the other side, or the network, did or did not do. A host name or URL that cannot
@@ -53,7 +53,7 @@ async def exchange(
     body: bytes | None,
     timeout_ms: int,
     max_bytes: int,
-    sink: Sink | None = None,
+    open_sink: OpenSink | None = None,
 ) -> Answer:
     """Make a request of an agent and read its whole answer.
 
@@ -61,7 +61,7 @@ async def exchange(
         NoAnswer: there was none in time.
         RemoteError: the answer is too large, or the sink refused it.
     """
-    running = Deferred.fromCoroutine(_exchange(agent, method, url, headers, body, max_bytes, sink))
+    running = Deferred.fromCoroutine(_exchange(agent, method, url, headers, body, max_bytes, open_sink))
     expired = []
 
     def expire() -> None:
@@ -91,7 +91,7 @@ async def _exchange(
     headers: Mapping[str, str],
     body: bytes | None,
     max_bytes: int,
-    sink: Sink | None,
+    open_sink: OpenSink | None,
 ) -> Answer:
     sent = Headers({name: [value] for name, value in headers.items()})
     try:
@@ -101,7 +101,7 @@ async def _exchange(
             raise
         # A connection that was kept may have been closed meanwhile; these two may be repeated.
         response = await agent.request(method.encode(), url.encode(), sent, _producer(body))
-    return await read_answer(response, max_bytes=max_bytes, sink=sink)
+    return await read_answer(response, max_bytes=max_bytes, open_sink=open_sink)
 
 
 def _producer(body: bytes | None) -> FileBodyProducer | None:

@@ -17,13 +17,13 @@ from homeserver.errors import RemoteError
 from homeserver.http.gate.addresses import AddressPolicy
 from homeserver.http.gate.dialing import Dialer
 from homeserver.http.gate.exchange import exchange
-from homeserver.http.gate.reading import Answer, CappedEndpoint, Sink
+from homeserver.http.gate.reading import Answer, CappedEndpoint, OpenSink
 from homeserver.http.gate.tls import Trust
 from homeserver.runtime.clock import Clock
 
 DEFAULT_TIMEOUT_MS = 30_000
 DEFAULT_MAX_BYTES = 1024 * 1024
-KEPT_CONNECTION_S = 30.0
+KEPT_CONNECTION_S = 30
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -50,9 +50,9 @@ class Fetcher:
         timeout_ms: int = DEFAULT_TIMEOUT_MS,
         max_bytes: int = DEFAULT_MAX_BYTES,
         max_redirects: int = 0,
-        sink: Sink | None = None,
+        open_sink: OpenSink | None = None,
     ) -> Answer:
-        """Make a request; a `sink` takes the body of a success as it comes. Any status is an answer.
+        """Make a request; what `open_sink` makes takes the body of a success. Any status is an answer.
 
         Raises:
             RemoteError: there is no answer, or one that goes beyond a limit.
@@ -70,7 +70,7 @@ class Fetcher:
                 body=body,
                 timeout_ms=timeout_ms,
                 max_bytes=max_bytes,
-                sink=sink,
+                open_sink=open_sink,
             )
             location = answer.headers.get("location")
             if answer.status not in _REDIRECTS or location is None or max_redirects == 0:

@@ -38,10 +38,12 @@ class AnswerTooLarge(RemoteError):
 
 
 Sink = Callable[[bytes], None]
+OpenSink = Callable[["Answer"], Sink]
+"""Given the head of a success, makes what takes its body."""
 
 
-async def read_answer(response: Any, *, max_bytes: int, sink: Sink | None = None) -> Answer:
-    """The whole answer. With a `sink`, the body of a success goes there as it comes, and not into the answer.
+async def read_answer(response: Any, *, max_bytes: int, open_sink: OpenSink | None = None) -> Answer:
+    """The whole answer. With a sink, the body of a success goes there as it comes, and not into the answer.
 
     What the sink raises ends the connection and is raised here.
 
@@ -52,11 +54,16 @@ async def read_answer(response: Any, *, max_bytes: int, sink: Sink | None = None
     for name, values in response.headers.getAllRawHeaders():
         headers.setdefault(name.decode("latin-1").lower(), values[0].decode("latin-1") if values else "")
     status = int(response.code)
-    reader = _Reader(max_bytes, sink if status == 200 else None)
     # `length` is a marker object when the answer did not say.
     if isinstance(response.length, int) and response.length > max_bytes:
         response.deliverBody(_Refuser())
         raise AnswerTooLarge(max_bytes)
+    try:
+        sink = open_sink(Answer(status, headers)) if open_sink is not None and status == 200 else None
+    except Exception:
+        response.deliverBody(_Refuser())
+        raise
+    reader = _Reader(max_bytes, sink)
     response.deliverBody(reader)
     return Answer(status, headers, await reader.done)
 
@@ -131,17 +138,19 @@ class CappedEndpoint:
 class _HeadCap(ProtocolWrapper):
     """Counts what comes between a request and the end of its answer's head."""
 
+    transport: Any
+    wrappedProtocol: Any
     _head_bytes = 0
     _tail = b""
     _in_head = False
 
     def write(self, data: bytes) -> None:
         self._expect_head()
-        super().write(data)
+        self.transport.write(data)
 
     def writeSequence(self, data: list[bytes]) -> None:
         self._expect_head()
-        super().writeSequence(data)
+        self.transport.writeSequence(data)
 
     def _expect_head(self) -> None:
         self._in_head, self._head_bytes, self._tail = True, 0, b""
@@ -156,4 +165,4 @@ class _HeadCap(ProtocolWrapper):
             elif self._head_bytes > MAX_HEAD_BYTES:
                 _abort(self.transport)
                 return
-        super().dataReceived(data)
+        self.wrappedProtocol.dataReceived(data)
