@@ -11,7 +11,7 @@ from config.schema import duration_ms, part, secret, setting
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TurnConfig:
-    """TURN servers for one-to-one calls."""
+    """TURN: servers for one-to-one calls."""
 
     turn_uris: tuple[str, ...] = setting((), "The servers, such as `turn:turn.example.org?transport=udp`.")
     turn_shared_secret: str | None = secret("The secret shared with them.")

@@ -59,7 +59,7 @@ class DatabaseArguments:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatabaseConfig:
-    """SQLite, embedded, by default; PostgreSQL for large servers and for several processes."""
+    """Database: SQLite, embedded, by default; PostgreSQL for large servers and for several processes."""
 
     name: Literal["sqlite3", "psycopg2"] = setting("sqlite3", "`sqlite3` or `psycopg2` (PostgreSQL).")
     args: DatabaseArguments = setting(DatabaseArguments(), "How to reach it.", shown="")

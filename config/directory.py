@@ -46,7 +46,7 @@ class DirectoryConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PresenceConfig:
-    """Who is online."""
+    """Presence: who is online."""
 
     enabled: bool = setting(True, "Whether presence is kept and told. `untracked` (Synapse) is not offered.")
     include_offline_users_on_sync: bool = setting(

@@ -11,7 +11,7 @@ from config.schema import duration_ms, secret, setting
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EmailConfig:
-    """Sending mail. Without `notif_from` no mail is sent, and nothing that needs it is offered."""
+    """Mail: without `notif_from` no mail is sent, and nothing that needs it is offered."""
 
     smtp_host: str = setting("localhost", "The mail server.")
     smtp_port: int | None = setting(None, "Its port; 25, or 465 with `force_tls`.")

@@ -56,7 +56,7 @@ class TrustedKeyServer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeysConfig:
-    """The keys that this server signs with, and how it learns those of others."""
+    """Signing keys: those of this server, and how it learns those of others."""
 
     signing_key_path: Path = setting(
         Path("homeserver.signing.key"), "The file of the signing key.", kind="path"
@@ -96,7 +96,7 @@ class FederationClientConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FederationConfig:
-    """Federation, and every request that leaves this server."""
+    """Federation: other servers, and every request that leaves this one."""
 
     federation_domain_whitelist: tuple[ServerName, ...] | None = setting(
         None,

@@ -10,7 +10,7 @@ from config.schema import duration_ms, secret, setting
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImConfig:
-    """Friends, conversations, groups and moments."""
+    """IM: friends, conversations, groups and moments, under `/im/v1`."""
 
     enabled: bool = setting(True, "Whether `/im/v1` is served.")
     room_version: str = setting(
@@ -56,7 +56,7 @@ class ImConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WebClientConfig:
-    """The page at `/`."""
+    """Web page: what is at `/`."""
 
     enabled: bool = setting(True, "Whether it is served.")
     redirect: str | None = setting(None, "Where `/` leads instead.")

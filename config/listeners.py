@@ -113,7 +113,7 @@ class Listener:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListenersConfig:
-    """Ports, sockets and certificates."""
+    """Listeners."""
 
     listeners: tuple[Listener, ...] = setting(
         (Listener(port=8008, bind_addresses=("127.0.0.1", "::1")),),

@@ -58,7 +58,7 @@ class S3Config:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MediaConfig:
-    """Media and previews."""
+    """Media: files, and previews of links."""
 
     media_store_path: Path = setting(Path("media_store"), "The directory of media.", kind="path")
     media_s3: S3Config = part(S3Config(), "An S3-compatible store instead of the directory.")

@@ -23,7 +23,7 @@ class PasswordPolicy:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PasswordConfig:
-    """Logging in with a password."""
+    """Passwords."""
 
     enabled: bool = setting(True, "Whether passwords are accepted at all.")
     localdb_enabled: bool = setting(True, "Whether those of the database are; the same here.")
@@ -37,7 +37,7 @@ class PasswordConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HashingConfig:
-    """What one hash of a password costs. New ones are argon2id; bcrypt hashes of migrated users are read."""
+    """Hashing: new passwords are kept as argon2id; bcrypt hashes of migrated users are read."""
 
     bcrypt_rounds: int = setting(
         12, "The cost as Synapse counts it: each step up or down from 12 doubles or halves argon2's passes."

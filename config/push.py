@@ -9,7 +9,7 @@ from config.schema import duration_ms, setting
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PushConfig:
-    """What push gateways are told."""
+    """Push: what gateways are told."""
 
     enabled: bool = setting(True, "Whether anything is pushed.")
     include_content: bool = setting(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 
 from config.schema import part, setting, size
@@ -37,9 +37,9 @@ def rate(per_second: float, burst_count: int) -> Rate:
 class LoginRates:
     """Logging in."""
 
-    address: Rate = part(rate(0.083, 5), "For each client address.")
-    account: Rate = part(rate(0.083, 5), "For each account.")
-    failed_attempts: Rate = part(rate(0.17, 3), "Wrong passwords, for each account.")
+    address: Rate = part(rate(0.5, 30), "For each client address.")
+    account: Rate = part(rate(0.083, 10), "For each account.")
+    failed_attempts: Rate = part(rate(0.17, 5), "Wrong passwords, for each account.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +55,7 @@ class InviteRates:
     """Inviting."""
 
     per_room: Rate = part(rate(0.3, 10), "Invites to one room.")
-    per_user: Rate = part(rate(0.05, 10), "Invites of one user.")
+    per_user: Rate = part(rate(0.3, 20), "Invites of one user.")
     per_issuer: Rate = part(rate(0.3, 10), "Invites by one user.")
 
 
@@ -79,11 +79,11 @@ class FederationRates:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RateLimitsConfig:
-    """Rate limits. They are those of Synapse by name; the defaults let people live and robots not."""
+    """Rate limits: they are those of Synapse by name; the defaults let people live and robots not."""
 
     enable_rate_limits: bool = setting(True, "Whether there are any. Switch them off for benchmarks only.")
     rc_message: Rate = part(rate(10.0, 50), "Sending events, for each user.")
-    rc_registration: Rate = part(rate(0.17, 3), "Registering, for each address.")
+    rc_registration: Rate = part(rate(0.5, 20), "Registering, for each address.")
     rc_registration_token_validity: Rate = part(
         rate(0.1, 5), "Asking whether a token is valid, for each address."
     )
@@ -97,7 +97,7 @@ class RateLimitsConfig:
     rc_third_party_invite: Rate = part(rate(0.2, 10), "Inviting by address, for each user.")
     rc_3pid_validation: Rate = part(rate(0.003, 5), "Asking for codes, for each address.")
     rc_media_create: Rate = part(rate(10.0, 50), "Reserving and uploading media, for each user.")
-    rc_room_creation: Rate = part(rate(0.1, 10), "Making rooms, for each user.")
+    rc_room_creation: Rate = part(rate(1.0, 20), "Making rooms, for each user.")
     rc_delayed_event_mgmt: Rate = part(rate(1.0, 5), "Acting on delayed events, for each user.")
     rc_reports: Rate = part(rate(1.0, 5), "Reporting, for each user.")
     rc_user_directory: Rate = part(rate(1.0, 20), "Searching users, for each user.")
@@ -123,11 +123,6 @@ class RateLimitsConfig:
         found = dict(_named(self, ""))
         found.setdefault("admin_redaction", self.rc_message)
         return found | {name: found[setting_name] for name, setting_name in _SAME_AS.items()}
-
-    def rates_of(self, names: Iterable[str]) -> dict[str, Rate]:
-        """The rates of these classes; those that no setting names share `rc_other`'s figures."""
-        found = self.classes()
-        return {name: found.get(name, self.rc_other) for name in names} if found else {}
 
 
 def _named(section: object, prefix: str) -> Iterator[tuple[str, Rate]]:

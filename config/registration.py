@@ -49,7 +49,7 @@ class TermsConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RegistrationConfig:
-    """Registration, guests and third-party addresses."""
+    """Registration: accounts, guests and addresses."""
 
     enable_registration: bool = setting(False, "Whether anybody may make an account.")
     enable_registration_without_verification: bool = setting(

@@ -11,7 +11,7 @@ from config.schema import duration_ms, secret, setting, size
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CachesConfig:
-    """How much may be remembered."""
+    """Memory: how much may be remembered."""
 
     memory: int = size("256M", "The memory of rooms and other things that can be read again.")
     rooms: int | None = size(None, "The share of rooms; three quarters by default.")
@@ -26,7 +26,7 @@ class CachesConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LimitsConfig:
-    """How much one client may ask of the server."""
+    """Limits: how much one client may ask of the server."""
 
     max_connections: int = setting(20_000, "The most connections of one listener.")
     max_request_size: int = size("1M", "The largest body of a request that is not an upload.")
@@ -45,7 +45,7 @@ class LimitsConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogConfig:
-    """What is written of what happens. Secrets never are."""
+    """Log: what is written of what happens. Secrets never are."""
 
     level: Literal["debug", "info", "warning", "error"] = setting(
         "info", "The least important that is written."
@@ -59,7 +59,7 @@ class LogConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RedisConfig:
-    """Redis, for limits and caches that several processes share. It needs the extra `redis`."""
+    """Redis: limits and caches that several processes share. It needs the extra `redis`."""
 
     enabled: bool = setting(False, "Whether it is used.")
     host: str = setting("localhost", "Where it is.")

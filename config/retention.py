@@ -32,7 +32,7 @@ class RetentionConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeepingConfig:
-    """How long things are kept."""
+    """Retention: how long things are kept."""
 
     retention: RetentionConfig = part(RetentionConfig(), "Deleting old messages.")
     redaction_retention_period_ms: int | None = duration_ms(

@@ -42,7 +42,7 @@ def parse_base_url(value: object) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerConfig:
-    """The server itself."""
+    """Server."""
 
     server_name: ServerName = required(
         "The name that stands in every user ID and alias of this server. It can never be changed.",

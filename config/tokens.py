@@ -27,7 +27,7 @@ class UiAuthConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokensConfig:
-    """Access tokens and sessions. What has no length lives until logout."""
+    """Tokens: what has no length lives until logout."""
 
     session_lifetime_ms: int | None = duration_ms(
         None, "How long a login lives, however often it is refreshed.", key="session_lifetime"

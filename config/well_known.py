@@ -26,7 +26,7 @@ class SupportContact:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WellKnownConfig:
-    """Well-known files. That of clients is served once `public_baseurl` is set."""
+    """Well-known files: that of clients is served once `public_baseurl` is set."""
 
     serve_server_wellknown: bool = setting(
         False, "Whether other servers are told to use this server's `public_baseurl` (on its port, or 443)."
