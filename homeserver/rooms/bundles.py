@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from homeserver.events.client_format import client_event, client_event_json
+from homeserver.events.relations import is_replacement
 from homeserver.ids import DeviceID, UserID
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.loading import timeline_events
@@ -84,9 +85,7 @@ def _latest_edit(
     candidates = [
         entry
         for entry in timeline_events(txn, list(rows.values()), room.version)
-        if entry.event.sender == target.event.sender
-        and entry.event.type == target.event.type
-        and isinstance(entry.event.content.get("m.new_content"), dict | None)
+        if is_replacement(entry.event, target.event)
     ]
     return max(candidates, key=lambda entry: (entry.event.origin_server_ts, entry.event.event_id), default=None)
 

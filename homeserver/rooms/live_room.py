@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from homeserver.events.event import Event
 from homeserver.events.power_levels import PowerLevels
-from homeserver.events.push_rules import CompiledRules
+from homeserver.events.push_rules import DEFAULTS, CompiledRules
 from homeserver.events.room_versions import RoomVersion
 from homeserver.events.state_tree import NodeHash
 from homeserver.ids import EventID, RoomID, ServerName, StateKey, UserID, domain_of
@@ -27,6 +27,7 @@ JOIN_RULES: StateKey = ("m.room.join_rules", "")
 HISTORY_VISIBILITY: StateKey = ("m.room.history_visibility", "")
 GUEST_ACCESS: StateKey = ("m.room.guest_access", "")
 TXNS_KEPT = 500
+ROOTS_KEPT = 1000
 
 
 def is_join(event: Event) -> bool:
@@ -130,6 +131,8 @@ class LiveRoom:
         """How many readers or receivers need the room to stay in memory."""
         self.writes_in_flight = 0
         self.transactions: dict[TransactionId, EventID] = {}
+        self.visibility_at: dict[NodeHash | None, str] = {}
+        """The history visibility of states that somebody looked at."""
         self.joined_at: dict[UserID, int] = {}
         """Where in the log the present stay of each local member began."""
         self.sending: set[TransactionId] = set()
@@ -142,6 +145,7 @@ class LiveRoom:
         self.invited: set[UserID] = set()
         self.joined_servers: Counter[ServerName] = Counter()
         self._server_name = server_name
+        self._rule_groups: dict[CompiledRules, set[UserID]] | None = None
         self._power_levels: tuple[Event | None, PowerLevels] | None = None
         for key, event in state.items():
             if key[0] == "m.room.member":
@@ -203,7 +207,26 @@ class LiveRoom:
         """The servers with a joined user, the one with most users first."""
         return [server for server, _ in self.joined_servers.most_common()]
 
+    def display_name(self, user_id: UserID) -> str | None:
+        name = self.content("m.room.member", user_id).get("displayname")
+        return name if isinstance(name, str) else None
+
+    @property
+    def rule_groups(self) -> Mapping[CompiledRules, set[UserID]]:
+        """The local members by their push rules; those whose rules are not known yet have the server's."""
+        if self._rule_groups is None:
+            groups: dict[CompiledRules, set[UserID]] = {}
+            for user in self.local_joined:
+                rules = self.rules.get(user, DEFAULTS).in_room(self.room_id)
+                groups.setdefault(rules, set()).add(user)
+            self._rule_groups = groups
+        return self._rule_groups
+
     # How it advances.
+
+    def set_rules(self, user_id: UserID, rules: CompiledRules) -> None:
+        self.rules[user_id] = rules
+        self._rule_groups = None
 
     def advance(self, event: TimelineEvent, *, in_timeline: bool = True) -> None:
         """Take in one committed event, in log order."""
@@ -254,6 +277,11 @@ class LiveRoom:
             if key.thread_id and key.user_id == user_id
         )
 
+    def remember_visibility(self, root: NodeHash, visibility: str) -> None:
+        if len(self.visibility_at) > ROOTS_KEPT:
+            self.visibility_at.clear()
+        self.visibility_at[root] = visibility
+
     def _remember_transaction(self, event: TimelineEvent) -> None:
         if event.txn_id is None:
             return
@@ -271,10 +299,12 @@ class LiveRoom:
                 self.joined_servers[server] += 1
                 if server == self._server_name:
                     self.local_joined.add(user_id)
+                    self._rule_groups = None
         elif user_id in self.joined:
             self.joined.discard(user_id)
             self.local_joined.discard(user_id)
             self.rules.pop(user_id, None)
+            self._rule_groups = None
             self.unread.forget(user_id)
             self.joined_servers[server] -= 1
             if self.joined_servers[server] <= 0:

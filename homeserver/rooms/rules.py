@@ -60,7 +60,7 @@ class RulesInRooms:
     def _changed(self, user_id: UserID, rules: CompiledRules) -> None:
         def visit(room: LiveRoom) -> None:
             if user_id in room.rules:
-                room.rules[user_id] = rules
+                room.set_rules(user_id, rules)
 
         self._rooms.each(visit)
 
@@ -71,4 +71,6 @@ class RulesInRooms:
         self._tasks.spawn(f"push rules of {user_id}", self._load(room, user_id))
 
     async def _load(self, room: LiveRoom, user_id: UserID) -> None:
-        room.rules.setdefault(user_id, await self._db.read(self._rules.compiled_rules, user_id))
+        rules = await self._db.read(self._rules.compiled_rules, user_id)
+        if user_id not in room.rules:
+            room.set_rules(user_id, rules)

@@ -208,8 +208,8 @@ class RoomWriter:
             head = replace(head, root=root, pending={**head.pending, key: event})
         if event.type == "m.room.redaction" and self._may_redact_anybody(room, event):
             append.may_redact |= {event.event_id}
-        entry.notified = notified_by(room, event)
         room.head = append.head = replace(head, extremities={event.event_id: event.depth})
+        entry.notified = notified_by(room, event)
         append.events.append(entry)
 
     @staticmethod
