@@ -100,7 +100,7 @@ async def main(engine: str, writers: int, count: int, folder: str) -> None:
         db = open_sqlite(str(Path(folder) / "bench.db"), clock, notifier, worker)
     else:
         server = PostgresServer(os.environ.get("HEARTH_TEST_POSTGRES") or start_postgres(durable=True))
-        created = server.create()
+        created = server.lend()
         db = open_postgres({"dsn": created.dsn}, clock, notifier, worker)
     await db.run(create_tables, "BLOB" if engine == "sqlite" else "BYTEA")
     run = Run(db, notifier, writers)
@@ -119,7 +119,6 @@ async def main(engine: str, writers: int, count: int, folder: str) -> None:
     )
     await db.close()
     if engine != "sqlite":
-        server.drop(created)
         server.close()
 
 

@@ -21,9 +21,9 @@ from tests.fixtures.reactor import VirtualReactor
 
 @pytest.fixture
 def postgres(postgres_server: PostgresServer) -> Iterator[PostgresEngine]:
-    created = postgres_server.create()
-    yield created
-    postgres_server.drop(created)
+    lent = postgres_server.lend()
+    yield lent
+    postgres_server.take_back(lent)
 
 
 def _say(txn: Transaction, ref: str) -> Slot:
