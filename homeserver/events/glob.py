@@ -73,6 +73,12 @@ class Glob:
         return first, re.compile(self._last.pattern + _BOUNDARY, re.DOTALL)
 
 
+def has_word(text: str, word: str) -> bool:
+    """Whether the text has the word, whatever its case, between word boundaries; nothing in it is special."""
+    pattern = _BOUNDARY + re.escape(word.lower()) + _BOUNDARY
+    return re.search(pattern, text.lower()) is not None
+
+
 @lru_cache(maxsize=4096)
 def compile_glob(pattern: str, *, ignore_case: bool = False, single_wildcard: bool = True) -> Glob:
     """The pattern, ready to match; without `single_wildcard` only `*` is special."""
