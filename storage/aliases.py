@@ -13,7 +13,8 @@ def find(txn: Transaction, alias: str) -> RoomID | None:
 
 def find_with_creator(txn: Transaction, alias: str) -> tuple[RoomID, str] | None:
     row = txn.one(
-        "SELECT n.value, a.creator FROM room_aliases a JOIN names n ON n.nid = a.room WHERE a.alias = ?", alias
+        "SELECT n.value, a.creator FROM room_aliases a JOIN names n ON n.nid = a.room WHERE a.alias = ?",
+        alias,
     )
     return None if row is None else (RoomID(str(row[0])), str(row[1]))
 

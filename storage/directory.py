@@ -10,11 +10,11 @@ def is_published(txn: Transaction, room_id: str) -> bool:
     return bool(txn.value("SELECT published FROM rooms WHERE room = ?", txn.find_interned(room_id)))
 
 
-def set_published(txn: Transaction, room_id: str, published: bool) -> None:
+def set_published(txn: Transaction, room_id: str, *, published: bool) -> None:
     txn.execute("UPDATE rooms SET published = ? WHERE room = ?", int(published), txn.intern(room_id))
 
 
-def set_network(txn: Transaction, appservice: str, network: str, room_id: str, published: bool) -> None:
+def set_network(txn: Transaction, appservice: str, network: str, room_id: str, *, published: bool) -> None:
     room = txn.intern(room_id)
     if published:
         txn.put(
@@ -25,11 +25,14 @@ def set_network(txn: Transaction, appservice: str, network: str, room_id: str, p
         )
     else:
         txn.execute(
-            "DELETE FROM network_rooms WHERE appservice = ? AND network = ? AND room = ?", appservice, network, room
+            "DELETE FROM network_rooms WHERE appservice = ? AND network = ? AND room = ?",
+            appservice,
+            network,
+            room,
         )
 
 
-def list_published(txn: Transaction, network: str | None, all_networks: bool) -> list[RoomID]:
+def list_published(txn: Transaction, network: str | None, *, all_networks: bool) -> list[RoomID]:
     """The published rooms: of everybody's list, of one network ("appservice|network"), or of all."""
     if all_networks:
         rows = txn.all(

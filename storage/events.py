@@ -45,7 +45,8 @@ class EventRow(NamedTuple):
 
 
 _COLUMNS = (
-    "number, event_id, room, position, flags, seq, state_before, replaces, redacted_by, notify, device, txn_id, json"
+    "number, event_id, room, position, flags, seq, state_before, replaces, redacted_by, notify, device, txn_id,"
+    " json"
 )
 INSERT_COLUMNS = (
     "number",
@@ -152,7 +153,9 @@ def find_by_transaction(txn: Transaction, sender: str, device: str | None, txn_i
     return next((_row(row) for row in rows if row[10] == device), None)
 
 
-def before(txn: Transaction, room: int, position: int, limit: int, *, after: int | None = None) -> list[EventRow]:
+def before(
+    txn: Transaction, room: int, position: int, limit: int, *, after: int | None = None
+) -> list[EventRow]:
     """Up to `limit` timeline events at or before `position` (and after `after`), newest first."""
     floor = "" if after is None else "AND position > ?"
     params = (room, position) if after is None else (room, position, after)
@@ -165,7 +168,9 @@ def before(txn: Transaction, room: int, position: int, limit: int, *, after: int
     return [_row(row) for row in rows]
 
 
-def after(txn: Transaction, room: int, position: int, limit: int, *, until: int | None = None) -> list[EventRow]:
+def after(
+    txn: Transaction, room: int, position: int, limit: int, *, until: int | None = None
+) -> list[EventRow]:
     """Up to `limit` timeline events after `position` (and at or before `until`), oldest first."""
     ceiling = "" if until is None else "AND position <= ?"
     params = (room, position) if until is None else (room, position, until)
@@ -181,7 +186,10 @@ def after(txn: Transaction, room: int, position: int, limit: int, *, until: int 
 def by_seq(txn: Transaction, room: int, first: int, last: int) -> list[EventRow]:
     """The events whose local sequence number lies in [first, last], in order."""
     rows = txn.all(
-        f"SELECT {_COLUMNS} FROM events WHERE room = ? AND seq BETWEEN ? AND ? ORDER BY seq", room, first, last
+        f"SELECT {_COLUMNS} FROM events WHERE room = ? AND seq BETWEEN ? AND ? ORDER BY seq",
+        room,
+        first,
+        last,
     )
     return [_row(row) for row in rows]
 
@@ -207,7 +215,9 @@ def last_number(txn: Transaction) -> int:
     return int(txn.value("SELECT COALESCE(MAX(number), 0) FROM events") or 0)
 
 
-def recent_transactions(txn: Transaction, room: int, limit: int = 500) -> list[tuple[str, str | None, str, str]]:
+def recent_transactions(
+    txn: Transaction, room: int, limit: int = 500
+) -> list[tuple[str, str | None, str, str]]:
     """(sender, device, transaction ID, event ID) of the room's latest sends by local clients, oldest first."""
     rows = txn.all(
         "SELECT n.value, e.device, e.txn_id, e.event_id FROM events e JOIN names n ON n.nid = e.sender"
@@ -215,7 +225,10 @@ def recent_transactions(txn: Transaction, room: int, limit: int = 500) -> list[t
         room,
         limit,
     )
-    return [(str(sender), device, str(txn_id), str(event_id)) for sender, device, txn_id, event_id in reversed(rows)]
+    return [
+        (str(sender), device, str(txn_id), str(event_id))
+        for sender, device, txn_id, event_id in reversed(rows)
+    ]
 
 
 def notifying_after(txn: Transaction, room: int, position: int) -> list[EventRow]:

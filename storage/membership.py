@@ -56,7 +56,17 @@ def save(
     txn.put(
         "membership",
         ("user_name", "room", "membership", "event", "sender", "position", "joined_at", "forgotten", "local"),
-        (txn.intern(user_id), room, membership, event, txn.intern(sender), position, joined_at, 0, int(local)),
+        (
+            txn.intern(user_id),
+            room,
+            membership,
+            event,
+            txn.intern(sender),
+            position,
+            joined_at,
+            0,
+            int(local),
+        ),
         ("user_name", "room"),
     )
 
@@ -92,7 +102,8 @@ def list_of_room(txn: Transaction, room_id: str, membership: str) -> list[Member
     if room is None:
         return []
     return [
-        _membership(row) for row in txn.all(f"{_SELECT} WHERE m.room = ? AND m.membership = ?", room, membership)
+        _membership(row)
+        for row in txn.all(f"{_SELECT} WHERE m.room = ? AND m.membership = ?", room, membership)
     ]
 
 

@@ -43,6 +43,15 @@ def save(
     txn.put(
         "receipts",
         ("room", "user_name", "receipt_type", "thread_id", "event_id", "event_position", "ts", "position"),
-        (txn.intern(room_id), txn.intern(user_id), receipt_type, thread_id, event_id, event_position, ts, position),
+        (
+            txn.intern(room_id),
+            txn.intern(user_id),
+            receipt_type,
+            thread_id,
+            event_id,
+            event_position,
+            ts,
+            position,
+        ),
         ("room", "user_name", "receipt_type", "thread_id"),
     )

@@ -13,7 +13,7 @@ from storage.transaction import Transaction
 
 
 class RoomHead(NamedTuple):
-    """Where a room stands: the state after its extremities, those extremities with their depths, and its sequence numbers."""
+    """Where a room stands: the state after its extremities, those extremities with their depths, and sequence numbers."""
 
     state_root: NodeHash
     extremities: dict[EventID, int]
@@ -42,14 +42,22 @@ def load_head(txn: Transaction, room: int) -> RoomHead | None:
     if row is None:
         return None
     root, extremities, last_seq, first_seq = row
-    return RoomHead(NodeHash(bytes(root)), msgspec.json.decode(extremities, type=dict[EventID, int]), last_seq, first_seq)
+    return RoomHead(
+        NodeHash(bytes(root)), msgspec.json.decode(extremities, type=dict[EventID, int]), last_seq, first_seq
+    )
 
 
 def save_head(txn: Transaction, room: int, head: RoomHead) -> None:
     txn.put(
         "room_heads",
         ("room", "state_root", "extremities", "last_seq", "first_seq"),
-        (room, head.state_root, msgspec.json.encode(head.extremities).decode(), head.last_seq, head.first_seq),
+        (
+            room,
+            head.state_root,
+            msgspec.json.encode(head.extremities).decode(),
+            head.last_seq,
+            head.first_seq,
+        ),
         ("room",),
     )
 
@@ -60,7 +68,9 @@ def load_state_nodes(txn: Transaction, room: int, hashes: Iterable[NodeHash]) ->
     for first in range(0, len(wanted), 500):
         chunk = wanted[first : first + 500]
         marks = ", ".join("?" * len(chunk))
-        rows = txn.all(f"SELECT hash, node FROM state_nodes WHERE room = ? AND hash IN ({marks})", room, *chunk)
+        rows = txn.all(
+            f"SELECT hash, node FROM state_nodes WHERE room = ? AND hash IN ({marks})", room, *chunk
+        )
         found.update((NodeHash(bytes(key)), bytes(node)) for key, node in rows)
     return found
 

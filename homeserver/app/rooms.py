@@ -63,7 +63,7 @@ class RoomServices:
             db, self.rooms, numbers, clock, server_name=server_name, signing_key=signing_key
         )
         self.state_at = StateAt(db)
-        self.visibility = Visibility(self.state_at)
+        self.visibility = Visibility(db, self.state_at)
         self.history = History(db, self.visibility)
         self.access = RoomAccess(db, self.rooms, self.state_at, self.visibility)
         self.profiles = StoredMemberProfiles(db)

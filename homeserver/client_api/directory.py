@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from homeserver.errors import Forbidden, NotFound
-from homeserver.http.endpoint import Auth, endpoint
+from homeserver.http.endpoint import Auth, RateLimit, endpoint
 from homeserver.http.requester import Requester
 from homeserver.http.responses import Empty
 from homeserver.ids import RoomAlias, RoomID, ServerName
@@ -99,6 +99,7 @@ class DirectoryEndpoints:
     @endpoint(
         "GET",
         "/_matrix/client/v3/rooms/{room_id}/aliases",
+        rate_limit=RateLimit("reading"),
         aliases=("/_matrix/client/unstable/org.matrix.msc2432/rooms/{room_id}/aliases",),
     )
     async def get_local_aliases(self, who: Requester, room_id: RoomID) -> AliasList:
@@ -137,8 +138,8 @@ class DirectoryEndpoints:
         await self._directory.set_published(room_id, published=body.visibility == "public")
         return Empty()
 
-    @endpoint("GET", "/_matrix/client/v3/publicRooms", auth=Auth.ACCESS_TOKEN_OPTIONAL, guests=True)
-    async def get_public_rooms(self, who: Requester | None, query: PublicRoomsQuery) -> dict[str, Any]:
+    @endpoint("GET", "/_matrix/client/v3/publicRooms", auth=Auth.NONE)
+    async def get_public_rooms(self, query: PublicRoomsQuery) -> dict[str, Any]:
         """The published rooms, of this server or another.
 
         Spec: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3publicrooms
@@ -148,7 +149,9 @@ class DirectoryEndpoints:
         return await self._directory.public_rooms(limit=query.limit, since=query.since)
 
     @endpoint("POST", "/_matrix/client/v3/publicRooms", guests=True)
-    async def query_public_rooms(self, who: Requester, query: ServerQuery, body: PublicRoomsBody) -> dict[str, Any]:
+    async def query_public_rooms(
+        self, who: Requester, query: ServerQuery, body: PublicRoomsBody
+    ) -> dict[str, Any]:
         """The published rooms that match a filter.
 
         Spec: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3publicrooms

@@ -9,7 +9,7 @@ import msgspec
 from homeserver.errors import BadJson, NotFound
 from homeserver.events.client_format import client_event_json
 from homeserver.events.filters import RoomEventFilter, parse_room_event_filter
-from homeserver.http.endpoint import endpoint
+from homeserver.http.endpoint import RateLimit, endpoint
 from homeserver.http.requester import Requester
 from homeserver.http.responses import RawJson
 from homeserver.ids import EventID, RoomID, UserID
@@ -80,7 +80,9 @@ class HistoryEndpoints:
         sight = await self._access.sight(room_id, who.user_id)
         room = sight.room
         wanted = _filter(query.filter)
-        limit = min(max(query.limit, 0), wanted.limit if query.filter and wanted.has_limit else MAX_LIMIT, MAX_LIMIT)
+        limit = min(
+            max(query.limit, 0), wanted.limit if query.filter and wanted.has_limit else MAX_LIMIT, MAX_LIMIT
+        )
         ignored = await self._own.load_ignored(who.user_id)
         to = None if query.to is None else parse_token(query.to, name="to").position
         if query.dir == "b":
@@ -217,6 +219,7 @@ class HistoryEndpoints:
     @endpoint(
         "GET",
         "/_matrix/client/v1/rooms/{room_id}/timestamp_to_event",
+        rate_limit=RateLimit("reading"),
         guests=True,
         aliases=("/_matrix/client/unstable/org.matrix.msc3030/rooms/{room_id}/timestamp_to_event",),
     )

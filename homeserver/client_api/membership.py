@@ -71,7 +71,9 @@ class MembershipEndpoints:
         guests=True,
         suspended=False,
     )
-    async def join_room(self, who: Requester, room_id_or_alias: str, query: JoinQuery, body: JoinBody) -> JoinedRoom:
+    async def join_room(
+        self, who: Requester, room_id_or_alias: str, query: JoinQuery, body: JoinBody
+    ) -> JoinedRoom:
         """Join a room by its ID or an alias.
 
         Spec: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3joinroomidoralias
@@ -80,9 +82,15 @@ class MembershipEndpoints:
         return await self._join(who, room_id, servers, body)
 
     @endpoint(
-        "POST", "/_matrix/client/v3/rooms/{room_id}/join", rate_limit=RateLimit("joins"), guests=True, suspended=False
+        "POST",
+        "/_matrix/client/v3/rooms/{room_id}/join",
+        rate_limit=RateLimit("joins"),
+        guests=True,
+        suspended=False,
     )
-    async def join_room_by_id(self, who: Requester, room_id: RoomID, query: JoinQuery, body: JoinBody) -> JoinedRoom:
+    async def join_room_by_id(
+        self, who: Requester, room_id: RoomID, query: JoinQuery, body: JoinBody
+    ) -> JoinedRoom:
         """Join a room by its ID.
 
         Spec: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidjoin
@@ -100,15 +108,19 @@ class MembershipEndpoints:
     @endpoint(
         "POST", "/_matrix/client/v3/knock/{room_id_or_alias}", rate_limit=RateLimit("joins"), suspended=False
     )
-    async def knock_room(self, who: Requester, room_id_or_alias: str, query: JoinQuery, body: ReasonBody) -> JoinedRoom:
+    async def knock_room(
+        self, who: Requester, room_id_or_alias: str, query: JoinQuery, body: ReasonBody
+    ) -> JoinedRoom:
         """Ask to be let into a room.
 
         Spec: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3knockroomidoralias
         """
         room_id, servers = await self._directory.resolve(room_id_or_alias, _servers(query))
-        return JoinedRoom(await self._memberships.knock(room_id, who.user_id, servers=servers, reason=body.reason))
+        return JoinedRoom(
+            await self._memberships.knock(room_id, who.user_id, servers=servers, reason=body.reason)
+        )
 
-    @endpoint("POST", "/_matrix/client/v3/rooms/{room_id}/leave", guests=True)
+    @endpoint("POST", "/_matrix/client/v3/rooms/{room_id}/leave", rate_limit=RateLimit("leaves"), guests=True)
     async def leave_room(self, who: Requester, room_id: RoomID, body: ReasonBody) -> Empty:
         """Leave a room, or reject an invitation to it.
 
@@ -117,7 +129,9 @@ class MembershipEndpoints:
         await self._memberships.leave(room_id, who.user_id, reason=body.reason)
         return Empty()
 
-    @endpoint("POST", "/_matrix/client/v3/rooms/{room_id}/forget", guests=True)
+    @endpoint(
+        "POST", "/_matrix/client/v3/rooms/{room_id}/forget", rate_limit=RateLimit("leaves"), guests=True
+    )
     async def forget_room(self, who: Requester, room_id: RoomID, body: ReasonBody) -> Empty:
         """Never be shown a room again that one has left.
 
@@ -128,7 +142,11 @@ class MembershipEndpoints:
         return Empty()
 
     @endpoint(
-        "POST", "/_matrix/client/v3/rooms/{room_id}/invite", rate_limit=RateLimit("invites"), guests=True, suspended=False
+        "POST",
+        "/_matrix/client/v3/rooms/{room_id}/invite",
+        rate_limit=RateLimit("invites"),
+        guests=True,
+        suspended=False,
     )
     async def invite_user(self, who: Requester, room_id: RoomID, body: InviteBody) -> Empty:
         """Invite a user, or somebody who is known by an e-mail address or telephone number.

@@ -29,7 +29,9 @@ class PresenceEndpoints:
         self._audience = audience
         self._clock = clock
 
-    @endpoint("PUT", "/_matrix/client/v3/presence/{user_id}/status", rate_limit=RateLimit("presence"), guests=True)
+    @endpoint(
+        "PUT", "/_matrix/client/v3/presence/{user_id}/status", rate_limit=RateLimit("presence"), guests=True
+    )
     async def set_presence(self, who: Requester, user_id: UserID, body: PresenceBody) -> Empty:
         """Say whether one is there, and something about it.
 

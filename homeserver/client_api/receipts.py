@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from homeserver.errors import Forbidden
-from homeserver.http.endpoint import endpoint
+from homeserver.http.endpoint import RateLimit, endpoint
 from homeserver.http.requester import Requester
 from homeserver.http.responses import Empty
 from homeserver.ids import EventID, RoomID, UserID
@@ -43,7 +43,12 @@ class ReceiptEndpoints:
         self._markers = markers
         self._typing = typing
 
-    @endpoint("POST", "/_matrix/client/v3/rooms/{room_id}/receipt/{receipt_type}/{event_id}", guests=True)
+    @endpoint(
+        "POST",
+        "/_matrix/client/v3/rooms/{room_id}/receipt/{receipt_type}/{event_id}",
+        rate_limit=RateLimit("receipts"),
+        guests=True,
+    )
     async def post_receipt(
         self,
         who: Requester,
@@ -60,7 +65,12 @@ class ReceiptEndpoints:
         await self._markers.set(room_id, who.user_id, {receipt_type: event_id}, thread_id=body.thread_id)
         return Empty()
 
-    @endpoint("POST", "/_matrix/client/v3/rooms/{room_id}/read_markers", guests=True)
+    @endpoint(
+        "POST",
+        "/_matrix/client/v3/rooms/{room_id}/read_markers",
+        rate_limit=RateLimit("receipts"),
+        guests=True,
+    )
     async def set_read_marker(self, who: Requester, room_id: RoomID, body: ReadMarkersBody) -> Empty:
         """Set the read marker, and receipts with it.
 
@@ -68,10 +78,17 @@ class ReceiptEndpoints:
         """
         await self._access.joined(room_id, who.user_id)
         wanted = {"m.fully_read": body.fully_read, "m.read": body.read, "m.read.private": body.read_private}
-        await self._markers.set(room_id, who.user_id, {kind: event for kind, event in wanted.items() if event})
+        await self._markers.set(
+            room_id, who.user_id, {kind: event for kind, event in wanted.items() if event}
+        )
         return Empty()
 
-    @endpoint("PUT", "/_matrix/client/v3/rooms/{room_id}/typing/{user_id}", guests=True)
+    @endpoint(
+        "PUT",
+        "/_matrix/client/v3/rooms/{room_id}/typing/{user_id}",
+        rate_limit=RateLimit("typing"),
+        guests=True,
+    )
     async def set_typing(self, who: Requester, room_id: RoomID, user_id: UserID, body: TypingBody) -> Empty:
         """Tell the room that the user has begun or stopped typing.
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from homeserver.http.endpoint import endpoint
+from homeserver.http.endpoint import RateLimit, endpoint
 from homeserver.http.requester import Requester
 from homeserver.http.responses import RawJson
 from homeserver.ids import EventID, RoomID
@@ -89,8 +89,7 @@ class RelationEndpoints:
     ) -> RawJson:
         """The events of one type that relate to an event in one way.
 
-        Spec:
-        https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1roomsroomidrelationseventidreltypeeventtype
+        Spec: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1roomsroomidrelationseventidreltypeeventtype
         """
         return await self._relating(who, room_id, event_id, query, rel_type=rel_type, event_type=event_type)
 
@@ -131,6 +130,7 @@ class RelationEndpoints:
     @endpoint(
         "GET",
         "/_matrix/client/v1/rooms/{room_id}/threads",
+        rate_limit=RateLimit("reading"),
         guests=True,
         aliases=("/_matrix/client/unstable/org.matrix.msc3856/rooms/{room_id}/threads",),
     )

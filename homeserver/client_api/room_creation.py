@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from homeserver.errors import InvalidParam
 from homeserver.http.endpoint import RateLimit, endpoint
 from homeserver.http.requester import Requester
 from homeserver.ids import RoomID, ServerName, UserID, parse_room_alias
-from homeserver.errors import InvalidParam
 from homeserver.rooms.creation import NewRoom, RoomCreation, StateDraft
 from homeserver.rooms.directory import Directory
 
@@ -57,7 +57,11 @@ class RoomCreationEndpoints:
         self._default_version = default_version
 
     @endpoint(
-        "POST", "/_matrix/client/v3/createRoom", rate_limit=RateLimit("create_room"), guests=True, suspended=False
+        "POST",
+        "/_matrix/client/v3/createRoom",
+        rate_limit=RateLimit("create_room"),
+        guests=True,
+        suspended=False,
     )
     async def create_room(self, who: Requester, body: CreateRoomBody) -> CreatedRoom:
         """Make a room with everything that the client wants in it from the start.
@@ -81,7 +85,9 @@ class RoomCreationEndpoints:
                 invite=body.invite,
                 is_direct=body.is_direct,
                 creation_content=body.creation_content,
-                initial_state=[StateDraft(each.type, each.content, each.state_key) for each in body.initial_state],
+                initial_state=[
+                    StateDraft(each.type, each.content, each.state_key) for each in body.initial_state
+                ],
                 power_levels=body.power_level_content_override,
             )
         )

@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 import msgspec
 
+from homeserver.errors import NotFound
 from homeserver.events.client_format import client_event
 from homeserver.events.event import Event
 from homeserver.http.endpoint import RateLimit, endpoint
 from homeserver.http.requester import Requester
-from homeserver.errors import NotFound
 from homeserver.ids import EventID, RoomID
 from homeserver.rooms.access import RoomAccess
 from homeserver.rooms.sending import Sending

@@ -16,7 +16,9 @@ from homeserver.sync.long_poll import LongPolls
 from homeserver.sync.request import STATE_AFTER, STATE_AFTER_UNSTABLE, SyncRequest
 
 
-class SyncQuery(msgspec.Struct, kw_only=True, rename={"unstable_state_after": "org.matrix.msc4222.use_state_after"}):
+class SyncQuery(
+    msgspec.Struct, kw_only=True, rename={"unstable_state_after": "org.matrix.msc4222.use_state_after"}
+):
     """`timeout` in ms."""
 
     filter: str | None = None

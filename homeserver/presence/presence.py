@@ -119,7 +119,10 @@ class Presence:
             return
         active_ms = now_ms if set_presence == ONLINE else before.last_active_ms
         self._change(
-            user_id, PresenceState(set_presence, before.status_msg, active_ms, currently_active=set_presence == ONLINE)
+            user_id,
+            PresenceState(
+                set_presence, before.status_msg, active_ms, currently_active=set_presence == ONLINE
+            ),
         )
 
     def active(self, user_id: UserID) -> None:

@@ -73,7 +73,9 @@ class RoomAccess:
             state["m.room.member", user_id] = member
         return Sight(room, state, position)
 
-    async def event(self, room_id: RoomID, event_id: EventID, user_id: UserID) -> tuple[LiveRoom, TimelineEvent]:
+    async def event(
+        self, room_id: RoomID, event_id: EventID, user_id: UserID
+    ) -> tuple[LiveRoom, TimelineEvent]:
         """An event that the user may see.
 
         Raises:

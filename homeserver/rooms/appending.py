@@ -125,7 +125,12 @@ def _insert(txn: Transaction, room: int, timeline_event: TimelineEvent) -> Slot 
 def _relate(txn: Transaction, room: int, timeline_event: TimelineEvent, slot: Slot | None) -> None:
     event = timeline_event.event
     relation = parse_relation(event.content)
-    if relation is None or relation.rel_type is None or relation.event_id is None or event.state_key is not None:
+    if (
+        relation is None
+        or relation.rel_type is None
+        or relation.event_id is None
+        or event.state_key is not None
+    ):
         return
     relations.insert(
         txn,
@@ -137,7 +142,9 @@ def _relate(txn: Transaction, room: int, timeline_event: TimelineEvent, slot: Sl
         key=relation.key,
     )
     if relation.rel_type == "m.thread" and slot is not None:
-        relations.advance_thread(txn, room=room, root=relation.event_id, latest=timeline_event.number, position=slot)
+        relations.advance_thread(
+            txn, room=room, root=relation.event_id, latest=timeline_event.number, position=slot
+        )
 
 
 def _redact(
@@ -166,7 +173,9 @@ def _apply(txn: Transaction, number: int, target: Event, redaction: int, because
     return _Redacted(redacted, because)
 
 
-def _committed(append: Append, slots: list[Slot | None], last: Slot | None, redacted: list[_Redacted]) -> None:
+def _committed(
+    append: Append, slots: list[Slot | None], last: Slot | None, redacted: list[_Redacted]
+) -> None:
     """On the reactor thread, in log order: the room is now what is on the disk."""
     room = append.room
     room.root = append.head.root

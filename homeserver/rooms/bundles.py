@@ -59,7 +59,9 @@ def _bundles(
         if references:
             rows = event_rows.by_number(txn, [child.number for child in references])
             bundle["m.reference"] = {
-                "chunk": [{"event_id": rows[child.number].event_id} for child in references if child.number in rows]
+                "chunk": [
+                    {"event_id": rows[child.number].event_id} for child in references if child.number in rows
+                ]
             }
         edit = _latest_edit(txn, room, parent, [child for child in children if child.rel_type == "m.replace"])
         if edit is not None:
@@ -87,7 +89,9 @@ def _latest_edit(
         for entry in timeline_events(txn, list(rows.values()), room.version)
         if is_replacement(entry.event, target.event)
     ]
-    return max(candidates, key=lambda entry: (entry.event.origin_server_ts, entry.event.event_id), default=None)
+    return max(
+        candidates, key=lambda entry: (entry.event.origin_server_ts, entry.event.event_id), default=None
+    )
 
 
 def _thread(

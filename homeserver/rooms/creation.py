@@ -11,10 +11,10 @@ from typing import Any
 
 from homeserver.errors import BadJson, InvalidParam, MatrixError, UnsupportedRoomVersion
 from homeserver.events.room_versions import RoomVersion, room_version
-from homeserver.ids import RoomAlias, RoomID, ServerName, UserID, domain_of, is_user_id
+from homeserver.ids import NAMESPACE, RoomAlias, RoomID, ServerName, UserID, domain_of, is_user_id
 from homeserver.rooms.aliases import Aliases
 from homeserver.rooms.live_room import LiveRoom
-from homeserver.rooms.membership import Memberships, MemberProfiles
+from homeserver.rooms.membership import MemberProfiles, Memberships
 from homeserver.rooms.writer import Draft, RoomWriter
 from homeserver.runtime.random import Randomness
 
@@ -35,6 +35,7 @@ _STATE_LEVELS = {
     "m.room.encryption": 100,
 }
 TOMBSTONE_LEVEL_WITH_CREATORS = 150
+NONCE = f"{NAMESPACE}nonce"
 
 
 class InvalidRoomState(MatrixError):
@@ -121,17 +122,27 @@ class RoomCreation:
         for user in local:
             if user != wanted.creator:
                 drafts.append(await self._invitation(wanted, user))
-        room_id = None if version.room_id_is_create_event_id else RoomID(f"!{self._random.token(18)}:{self._server_name}")
+        room_id = (
+            None
+            if version.room_id_is_create_event_id
+            else RoomID(f"!{self._random.token(18)}:{self._server_name}")
+        )
         room = await self._writer.create(version, room_id, drafts)
         if wanted.alias is not None:
             await self._aliases.add(wanted.alias, room.room_id, wanted.creator)
         for user in remote:
             content = {**wanted.invite_content, **({"is_direct": True} if wanted.is_direct else {})}
-            await self._memberships.invite(room.room_id, wanted.creator, user, extra=content, reason=wanted.reason)
+            await self._memberships.invite(
+                room.room_id, wanted.creator, user, extra=content, reason=wanted.reason
+            )
         return room
 
     async def _invitation(self, wanted: NewRoom, user: UserID) -> Draft:
-        content = {**wanted.invite_content, "membership": "invite", **await self._profiles.member_profile(user)}
+        content = {
+            **wanted.invite_content,
+            "membership": "invite",
+            **await self._profiles.member_profile(user),
+        }
         if wanted.is_direct:
             content["is_direct"] = True
         if wanted.reason is not None:
@@ -179,9 +190,11 @@ class RoomCreation:
             drafts.append(state("m.room.topic", {"topic": wanted.topic, "m.topic": block}))
         return drafts
 
-    @staticmethod
-    def _create_content(wanted: NewRoom, version: RoomVersion, preset: str) -> dict[str, Any]:
+    def _create_content(self, wanted: NewRoom, version: RoomVersion, preset: str) -> dict[str, Any]:
         content = {**wanted.creation_content, "room_version": version.id}
+        if version.room_id_is_create_event_id:
+            # Somebody may make two rooms within a millisecond: their create events, and so their IDs, must differ.
+            content[NONCE] = self._random.token(9)
         content.pop("creator", None)
         if version.creator_in_content:
             content["creator"] = wanted.creator

@@ -9,7 +9,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from homeserver.errors import InvalidParam, NotFound, RemoteError
-from homeserver.ids import RoomAlias, RoomID, ServerName, domain_of, is_room_id, parse_room_alias, parse_room_id
+from homeserver.ids import (
+    RoomAlias,
+    RoomID,
+    ServerName,
+    domain_of,
+    is_room_id,
+    parse_room_alias,
+    parse_room_id,
+)
 from homeserver.rooms.aliases import Aliases
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.registry import Rooms
@@ -20,7 +28,9 @@ from storage.database import Database
 class RemoteDirectory(Protocol):
     """Asks other servers what their aliases stand for."""
 
-    async def query_directory(self, server: ServerName, alias: RoomAlias) -> tuple[RoomID, list[ServerName]]: ...
+    async def query_directory(
+        self, server: ServerName, alias: RoomAlias
+    ) -> tuple[RoomID, list[ServerName]]: ...
 
     async def public_rooms(self, server: ServerName, query: Mapping[str, Any]) -> dict[str, Any]: ...
 
@@ -29,7 +39,13 @@ class Directory:
     """The published rooms of this server, and the way from an alias to a room."""
 
     def __init__(
-        self, db: Database, rooms: Rooms, aliases: Aliases, remote: RemoteDirectory, *, server_name: ServerName
+        self,
+        db: Database,
+        rooms: Rooms,
+        aliases: Aliases,
+        remote: RemoteDirectory,
+        *,
+        server_name: ServerName,
     ) -> None:
         self._db = db
         self._rooms = rooms
@@ -107,13 +123,15 @@ class Directory:
         return await self._db.read(directory_rows.is_published, room_id)
 
     async def set_published(self, room_id: RoomID, *, published: bool) -> None:
-        await self._db.run(directory_rows.set_published, room_id, published)
+        await self._db.run(directory_rows.set_published, room_id, published=published)
 
     async def set_network_published(
         self, appservice_id: str, network_id: str, room_id: RoomID, *, published: bool
     ) -> None:
         """List the room, or not, among the rooms of one network of an application service."""
-        await self._db.run(directory_rows.set_network, appservice_id, network_id, room_id, published)
+        await self._db.run(
+            directory_rows.set_network, appservice_id, network_id, room_id, published=published
+        )
 
     async def public_rooms(
         self,
@@ -134,7 +152,7 @@ class Directory:
         if since is not None and not since.isdecimal():
             raise InvalidParam(f"since: {since[:40]!r} is not a token of this server")
         chunks: list[dict[str, Any]] = []
-        for room_id in await self._db.read(directory_rows.list_published, network, all_networks):
+        for room_id in await self._db.read(directory_rows.list_published, network, all_networks=all_networks):
             room = await self._rooms.find_or_load(room_id)
             if room is None or not room.joined:
                 continue

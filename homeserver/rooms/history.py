@@ -1,4 +1,4 @@
-"""Ways through a room's past: from memory where it reaches, from the database beyond, always through the visibility gate."""
+"""Ways through a room's past: from memory where it reaches, else from the database, always through the gate."""
 
 from __future__ import annotations
 
@@ -128,9 +128,11 @@ class History:
         page.more = True
         return page
 
-    async def nearest(self, room: LiveRoom, user_id: UserID, ts: int, *, forwards: bool) -> TimelineEvent | None:
+    async def nearest(
+        self, room: LiveRoom, user_id: UserID, ts: int, *, forwards: bool
+    ) -> TimelineEvent | None:
         """The event closest to `ts` (ms) in one direction, if the user may see it."""
-        entry = await self._db.read(_nearest, room, ts, forwards)
+        entry = await self._db.read(_nearest, room, ts, forwards=forwards)
         if entry is None or not await self._visibility.visible(room, user_id, [entry]):
             return None
         return entry
@@ -172,7 +174,9 @@ class History:
         return events if trusted else await self._visibility.visible(room, user_id, events)
 
     @staticmethod
-    def _in_memory(room: LiveRoom, position: int, after: int | None, count: int) -> list[TimelineEvent] | None:
+    def _in_memory(
+        room: LiveRoom, position: int, after: int | None, count: int
+    ) -> list[TimelineEvent] | None:
         found: list[TimelineEvent] = []
         for event in reversed(room.timeline):
             if event.position > position:
@@ -198,7 +202,7 @@ def _after(txn: Transaction, room: LiveRoom, position: int, until: int, count: i
     return timeline_events(txn, rows, room.version)
 
 
-def _nearest(txn: Transaction, room: LiveRoom, ts: int, forwards: bool) -> TimelineEvent | None:
+def _nearest(txn: Transaction, room: LiveRoom, ts: int, *, forwards: bool) -> TimelineEvent | None:
     row = event_rows.nearest_to(txn, room_rows.number_of(txn, room.room_id), ts, forwards=forwards)
     return None if row is None else timeline_events(txn, [row], room.version)[0]
 

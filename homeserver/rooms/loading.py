@@ -62,7 +62,9 @@ def load_room(
     entries = timeline_events(txn, recent, version)
     start = 0 if len(entries) < TIMELINE_EVENTS else entries[0].position - 1
     records = [
-        NotifyRecord(entry.position, entry.event.sender, entry.notified) for entry in entries if entry.notified
+        NotifyRecord(entry.position, entry.event.sender, entry.notified)
+        for entry in entries
+        if entry.notified
     ]
     receipts = {
         ReceiptKey(UserID(row.user_id), row.receipt_type, row.thread_id): Receipt(

@@ -17,6 +17,7 @@ from homeserver.rooms.writer import Draft, RoomWriter
 from storage import membership as membership_rows
 from storage.database import Database
 
+
 class MemberProfiles(Protocol):
     """Where the name and picture in member events come from."""
 
@@ -93,7 +94,11 @@ class Memberships:
             Forbidden: the room's rules do not let the user in.
             NotFound: nobody asked knows the room.
         """
-        content: dict[str, Any] = {**(extra or {}), "membership": "join", **await self._profiles.member_profile(user_id)}
+        content: dict[str, Any] = {
+            **(extra or {}),
+            "membership": "join",
+            **await self._profiles.member_profile(user_id),
+        }
         if reason is not None:
             content["reason"] = reason
         room = await self._rooms.find_or_load(room_id)
@@ -190,7 +195,12 @@ class Memberships:
         return await self._writer.send(room_id, Draft("m.room.member", inviter, content, state_key=invitee))
 
     async def leave(
-        self, room_id: RoomID, user_id: UserID, *, reason: str | None = None, extra: Mapping[str, Any] | None = None
+        self,
+        room_id: RoomID,
+        user_id: UserID,
+        *,
+        reason: str | None = None,
+        extra: Mapping[str, Any] | None = None,
     ) -> None:
         """Leave a room, reject an invitation or take back a knock; leaving twice changes nothing.
 
@@ -213,7 +223,9 @@ class Memberships:
             return
         await self._writer.send(room_id, Draft("m.room.member", user_id, content, state_key=user_id))
 
-    async def kick(self, room_id: RoomID, sender: UserID, target: UserID, *, reason: str | None = None) -> None:
+    async def kick(
+        self, room_id: RoomID, sender: UserID, target: UserID, *, reason: str | None = None
+    ) -> None:
         """Remove somebody, or take back an invitation.
 
         Raises:
@@ -224,11 +236,15 @@ class Memberships:
             raise Forbidden(f"{target} is not in the room")
         await self._change(room, sender, target, "leave", reason)
 
-    async def ban(self, room_id: RoomID, sender: UserID, target: UserID, *, reason: str | None = None) -> None:
+    async def ban(
+        self, room_id: RoomID, sender: UserID, target: UserID, *, reason: str | None = None
+    ) -> None:
         room = await self._load_joined(room_id, sender)
         await self._change(room, sender, target, "ban", reason)
 
-    async def unban(self, room_id: RoomID, sender: UserID, target: UserID, *, reason: str | None = None) -> None:
+    async def unban(
+        self, room_id: RoomID, sender: UserID, target: UserID, *, reason: str | None = None
+    ) -> None:
         """
         Raises:
             Forbidden: the sender may not, or the target is not banned.
@@ -252,7 +268,11 @@ class Memberships:
         Raises:
             Forbidden: the room's rules do not allow knocking, or not by this user.
         """
-        content: dict[str, Any] = {**(extra or {}), "membership": "knock", **await self._profiles.member_profile(user_id)}
+        content: dict[str, Any] = {
+            **(extra or {}),
+            "membership": "knock",
+            **await self._profiles.member_profile(user_id),
+        }
         if reason is not None:
             content["reason"] = reason
         room = await self._rooms.find_or_load(room_id)

@@ -25,9 +25,7 @@ def notified_by(room: LiveRoom, event: Event) -> Notified | None:
     """The outcome for the room's local users; None if nobody is notified."""
     relation = parse_relation(event.content)
     thread = None if relation is None else relation.thread_root
-    view = EventView(
-        event, member_count=len(room.joined), power_levels=room.power_levels, thread_root=thread
-    )
+    view = EventView(event, member_count=len(room.joined), power_levels=room.power_levels, thread_root=thread)
     outcomes: list[tuple[CompiledRules, int]] = []
     common: Counter[int] = Counter()
     exceptions: dict[UserID, int] = {}

@@ -58,7 +58,9 @@ class Receipts:
         """
         if receipt_type not in RECEIPT_TYPES:
             raise InvalidParam(f"{receipt_type!r} is not a receipt type")
-        if thread_id == "" or (thread_id is not None and thread_id != "main" and not thread_id.startswith("$")):
+        if thread_id == "" or (
+            thread_id is not None and thread_id != "main" and not thread_id.startswith("$")
+        ):
             raise InvalidParam("thread_id must be 'main' or the event ID of a thread's root")
         room = await self._rooms.load(room_id)
         shown = room.timeline.find(event_id)
@@ -73,7 +75,12 @@ class Receipts:
         if before is not None and before.event_position >= position:
             return
         given = GivenReceipt(
-            room_id, user_id, receipt_type, key.thread_id, event_id, self._clock.now_ms() if ts is None else ts
+            room_id,
+            user_id,
+            receipt_type,
+            key.thread_id,
+            event_id,
+            self._clock.now_ms() if ts is None else ts,
         )
         await self._db.run(_give, room, key, given, position)
 
@@ -85,7 +92,9 @@ def _position_of(txn: Transaction, room_id: RoomID, event_id: EventID) -> int | 
     return row.position
 
 
-def _give(txn: Transaction, room: LiveRoom, key: ReceiptKey, given: GivenReceipt, event_position: int) -> None:
+def _give(
+    txn: Transaction, room: LiveRoom, key: ReceiptKey, given: GivenReceipt, event_position: int
+) -> None:
     slot = txn.log(
         LogKind.RECEIPT, room_id=room.room_id, user_id=given.user_id, ref=given.receipt_type, payload=given
     )

@@ -24,7 +24,12 @@ class Rooms:
     """The registry of live rooms; whoever wants a room asks here every time, and never keeps one across a wait."""
 
     def __init__(
-        self, db: Database, rules: RuleSource, *, server_name: ServerName, memory_bytes: int = 256 * 1024 * 1024
+        self,
+        db: Database,
+        rules: RuleSource,
+        *,
+        server_name: ServerName,
+        memory_bytes: int = 256 * 1024 * 1024,
     ) -> None:
         self._db = db
         self._rules = rules

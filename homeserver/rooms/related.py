@@ -81,7 +81,9 @@ class Related:
         found: list[TimelineEvent] = []
         before = None if start is None else start + 1
         while True:
-            rows, roots = await self._db.read(_threads, room, user_id, before, limit + 1, participated)
+            rows, roots = await self._db.read(
+                _threads, room, user_id, before, limit + 1, participated=participated
+            )
             for row in rows:
                 entry = roots.get(row.root)
                 if entry is None or entry.event.sender in ignored:
@@ -111,7 +113,8 @@ def _children(
         numbers += [
             child.number
             for child in children
-            if (rel_type is None or child.rel_type == rel_type) and (event_type is None or child.type == event_type)
+            if (rel_type is None or child.rel_type == rel_type)
+            and (event_type is None or child.type == event_type)
         ]
         rows = event_rows.by_number(txn, [child.number for child in children])
         generation = [row.event_id for row in rows.values()]
@@ -124,11 +127,13 @@ def _children(
 
 
 def _threads(
-    txn: Transaction, room: LiveRoom, user_id: UserID, before: int | None, limit: int, participated: bool
+    txn: Transaction, room: LiveRoom, user_id: UserID, before: int | None, limit: int, *, participated: bool
 ) -> tuple[list[relations.ThreadRow], dict[EventID, TimelineEvent]]:
     rows = relations.threads(txn, room_rows.number_of(txn, room.room_id), before=before, limit=limit)
     stored = event_rows.by_id(txn, [row.root for row in rows])
-    roots = {entry.event.event_id: entry for entry in timeline_events(txn, list(stored.values()), room.version)}
+    roots = {
+        entry.event.event_id: entry for entry in timeline_events(txn, list(stored.values()), room.version)
+    }
     if participated:
         roots = {
             root: entry

@@ -107,7 +107,9 @@ class Sending:
             return current.event_id
         if event_type == "m.room.canonical_alias":
             await self._check_aliases(room, content)
-        draft = Draft(event_type, sender, content, state_key=state_key, origin_server_ts=ts, unsigned=unsigned)
+        draft = Draft(
+            event_type, sender, content, state_key=state_key, origin_server_ts=ts, unsigned=unsigned
+        )
         for check in self._checks:
             await check(room, draft)
         return await self._writer.send(room_id, draft)
@@ -146,7 +148,9 @@ class Sending:
             await check(room, draft)
         return await self._writer.send(room_id, draft, transaction=transaction)
 
-    async def _membership(self, room: LiveRoom, sender: UserID, target: str, content: dict[str, Any]) -> EventID:
+    async def _membership(
+        self, room: LiveRoom, sender: UserID, target: str, content: dict[str, Any]
+    ) -> EventID:
         """A member event set as state: the membership code's, with the client's own keys kept."""
         if not is_user_id(target):
             raise InvalidParam(f"{target!r} is not a user ID")
@@ -167,7 +171,9 @@ class Sending:
         current = room.find_state("m.room.member", target)
         if current is not None and current.sender == sender and current.content == content:
             return current.event_id
-        return await self._writer.send(room.room_id, Draft("m.room.member", sender, content, state_key=target))
+        return await self._writer.send(
+            room.room_id, Draft("m.room.member", sender, content, state_key=target)
+        )
 
     async def _check_relation(self, draft: Draft) -> None:
         relation = parse_relation(draft.content)

@@ -17,7 +17,9 @@ from storage.database import Database
 from storage.transaction import Transaction
 
 
-def node_loader(txn: Transaction, room_id: RoomID, nodes: dict[NodeHash, bytes]) -> Callable[[NodeHash], bytes]:
+def node_loader(
+    txn: Transaction, room_id: RoomID, nodes: dict[NodeHash, bytes]
+) -> Callable[[NodeHash], bytes]:
     """Nodes from memory, else from the database; what is found there is added to `nodes`."""
     number = room_rows.number_of(txn, room_id)
 
@@ -30,7 +32,12 @@ def node_loader(txn: Transaction, room_id: RoomID, nodes: dict[NodeHash, bytes])
 
 
 def changes_between(
-    txn: Transaction, room_id: RoomID, version: RoomVersion, nodes: Mapping[NodeHash, bytes], old: NodeHash, new: NodeHash
+    txn: Transaction,
+    room_id: RoomID,
+    version: RoomVersion,
+    nodes: Mapping[NodeHash, bytes],
+    old: NodeHash,
+    new: NodeHash,
 ) -> dict[StateKey, Event | None]:
     """What is different in the state `new`; None where it has no such key any more."""
     load = node_loader(txn, room_id, dict(nodes))

@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 
 from homeserver.events.event import Event
+from homeserver.events.room_versions import room_version
 from homeserver.ids import RoomID, StateKey, UserID
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.loading import event_of
 from homeserver.rooms.registry import Rooms
-from homeserver.events.room_versions import room_version
 from storage import events as event_rows
 from storage import membership, stripped
 from storage import rooms as room_rows

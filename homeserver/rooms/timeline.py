@@ -111,7 +111,12 @@ class TimelineEvent:
 
     def json_for(self, user_id: UserID, device_id: DeviceID | None) -> bytes:
         """The event as one device reads it: its own events tell it the transaction ID."""
-        if self.txn_id is None or device_id is None or self.device_id != device_id or self.event.sender != user_id:
+        if (
+            self.txn_id is None
+            or device_id is None
+            or self.device_id != device_id
+            or self.event.sender != user_id
+        ):
             return self.json
         return client_event_json(self.event, {**self.unsigned(), "transaction_id": self.txn_id})
 

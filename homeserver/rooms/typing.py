@@ -31,7 +31,13 @@ class Typing:
         self._listeners.append(listener)
 
     async def set_typing(
-        self, room_id: RoomID, user_id: UserID, *, typing: bool, timeout_ms: int = 30_000, remote: bool = False
+        self,
+        room_id: RoomID,
+        user_id: UserID,
+        *,
+        typing: bool,
+        timeout_ms: int = 30_000,
+        remote: bool = False,
     ) -> None:
         """The user has begun (or goes on) typing, or has stopped."""
         room = await self._rooms.load(room_id)
@@ -43,7 +49,7 @@ class Typing:
             timeout_ms = min(max(timeout_ms, 1), MAX_TIMEOUT_MS)
             room.typing[user_id] = self._clock.now_ms() + timeout_ms
             self._timers[room_id, user_id] = self._clock.call_later(
-                timeout_ms / 1000, self._expire, room, user_id, remote
+                timeout_ms / 1000, self._expire, room, user_id, remote=remote
             )
         else:
             room.typing.pop(user_id, None)
@@ -55,7 +61,7 @@ class Typing:
         if room.typing.pop(user_id, None) is not None:
             self._announce(room, user_id, remote=False)
 
-    def _expire(self, room: LiveRoom, user_id: UserID, remote: bool) -> None:
+    def _expire(self, room: LiveRoom, user_id: UserID, *, remote: bool) -> None:
         self._timers.pop((room.room_id, user_id), None)
         if room.typing.pop(user_id, None) is not None:
             self._announce(room, user_id, remote=remote)

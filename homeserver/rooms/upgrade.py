@@ -75,7 +75,9 @@ class RoomUpgrades:
         creation["predecessor"] = {"room_id": room_id, **({"event_id": last} if last is not None else {})}
         if additional_creators:
             creation["additional_creators"] = list(additional_creators)
-        power_levels = self._power_levels(old, user_id, additional_creators, privileged=version.creators_are_almighty)
+        power_levels = self._power_levels(
+            old, user_id, additional_creators, privileged=version.creators_are_almighty
+        )
         initial = [
             StateDraft(kind, dict(old.content(kind)))
             for kind in CARRIED_OVER
@@ -148,7 +150,9 @@ class RoomUpgrades:
         levels = old.power_levels
         if levels.user(user_id) >= levels.event("m.room.canonical_alias", is_state=True):
             await self._writer.send(old.room_id, Draft("m.room.canonical_alias", user_id, {}, state_key=""))
-        await self._writer.send(new.room_id, Draft("m.room.canonical_alias", user_id, canonical, state_key=""))
+        await self._writer.send(
+            new.room_id, Draft("m.room.canonical_alias", user_id, canonical, state_key="")
+        )
 
     async def _silence(self, room_id: RoomID, user_id: UserID) -> None:
         """Raise the levels for talking and inviting, so that members move on; where the user may."""

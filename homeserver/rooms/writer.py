@@ -73,7 +73,9 @@ class RoomWriter:
         self._server_name = server_name
         self._key = signing_key
 
-    async def send(self, room_id: RoomID, draft: Draft, *, transaction: TransactionId | None = None) -> EventID:
+    async def send(
+        self, room_id: RoomID, draft: Draft, *, transaction: TransactionId | None = None
+    ) -> EventID:
         """Append one event by a local user; a repeated transaction ID answers with the first event.
 
         Raises:

@@ -107,7 +107,9 @@ class Composer:
         for extra in self._extras:
             found = await extra.sections(feed, request, until)
             # Key counts are told in every answer; they alone are no news.
-            is_empty = is_empty and all(each.startswith(b'"device_') and b"lists" not in each[:16] for each in found)
+            is_empty = is_empty and all(
+                each.startswith(b'"device_') and b"lists" not in each[:16] for each in found
+            )
             parts += found
         return Answer(b"{%b}" % b",".join(parts), until, is_empty)
 

@@ -94,9 +94,7 @@ class DepartedSections:
         state = await self._state(request, room, view, since, events)
         start = events[0].position - 1 if events else view.since
         shown = [event.json_for(request.user_id, request.device_id) for event in events]
-        return _section(
-            room_id, shown, state, limited=page.more, start=start, state_key=request.state_key
-        )
+        return _section(room_id, shown, state, limited=page.more, start=start, state_key=request.state_key)
 
     async def _state(
         self,

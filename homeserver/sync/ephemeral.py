@@ -38,5 +38,3 @@ def receipt_event(receipts: list[tuple[ReceiptKey, Receipt]]) -> dict[str, Any]:
 
 def typing_event(room: LiveRoom) -> dict[str, Any]:
     return {"type": "m.typing", "content": {"user_ids": sorted(room.typing)}}
-
-

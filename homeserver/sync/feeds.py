@@ -127,7 +127,10 @@ class Feeds:
 
     def _add(self, user_id: UserID, rows: list[feed_rows.FeedRoom], position: int) -> Feed:
         views = {
-            row.room_id: RoomView(row.membership, row.event, row.sender, row.position, row.moved, row.joined_at) for row in rows
+            row.room_id: RoomView(
+                row.membership, row.event, row.sender, row.position, row.moved, row.joined_at
+            )
+            for row in rows
         }
         feed = Feed(user_id, views, position)
         self._feeds[user_id] = feed

@@ -1,7 +1,7 @@
 """Sections of `/sync` that many members of a room need, built once and shared (DESIGN idea 5).
 
 A fragment is the part of a joined room's section that is the same for all who look at the same room from the same place
-to the same place with the same filter: timeline, state and summary, as ready JSON. It holds no opening or closing brace,
+to the same place with the same filter: timeline, state and summary, as ready JSON. It holds no outer braces,
 so that what is the reader's own can be put behind it.
 """
 

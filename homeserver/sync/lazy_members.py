@@ -38,9 +38,7 @@ class LazyMembers:
         """The state without the members that nobody in `timeline` is, and with those who are and were not sent."""
         sent = self._known(user_id, device_id, room.room_id, forget=is_first)
         in_timeline = {event.event.key for event in timeline}
-        reduced = {
-            key: event for key, event in state.items() if key[0] != "m.room.member" or not is_first
-        }
+        reduced = {key: event for key, event in state.items() if key[0] != "m.room.member" or not is_first}
         needed = {event.event.sender for event in timeline}
         if is_first:
             needed.add(user_id)

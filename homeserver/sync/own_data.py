@@ -53,9 +53,7 @@ class StoredOwnData:
             self._ignored.popitem(last=False)
         return ignored
 
-    async def account_data(
-        self, request: SyncRequest
-    ) -> tuple[list[bytes], dict[RoomID, list[bytes]]]:
+    async def account_data(self, request: SyncRequest) -> tuple[list[bytes], dict[RoomID, list[bytes]]]:
         """The events of the account, and those of each room, that are new to the request."""
         since = -1 if request.since is None or request.full_state else request.since.position
         found, rules = await self._db.read(_changed, request.user_id, since, self._rules)
@@ -83,7 +81,11 @@ def _ignored_users(content: bytes | None) -> frozenset[UserID]:
     if content is None:
         return frozenset()
     users = msgspec.json.decode(content).get("ignored_users")
-    return frozenset(UserID(user) for user in users if is_user_id(user)) if isinstance(users, dict) else frozenset()
+    return (
+        frozenset(UserID(user) for user in users if is_user_id(user))
+        if isinstance(users, dict)
+        else frozenset()
+    )
 
 
 def _changed(

@@ -28,9 +28,7 @@ SMALL_ROOM_MEMBERS = 50
 class PresenceAudience:
     """Knows who may see whom, and keeps for every follower whose presence has changed."""
 
-    def __init__(
-        self, db: Database, rooms: Rooms, feeds: Feeds, notifier: Notifier
-    ) -> None:
+    def __init__(self, db: Database, rooms: Rooms, feeds: Feeds, notifier: Notifier) -> None:
         self._db = db
         self._rooms = rooms
         self._feeds = feeds

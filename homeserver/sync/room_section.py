@@ -127,7 +127,11 @@ class RoomSections:
             for event in reversed(look.room.timeline):
                 if event.position <= look.after:
                     break
-                if event.txn_id is not None and event.device_id == device and event.event.sender == look.request.user_id:
+                if (
+                    event.txn_id is not None
+                    and event.device_id == device
+                    and event.event.sender == look.request.user_id
+                ):
                     return False
         return True
 
