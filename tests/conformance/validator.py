@@ -125,6 +125,11 @@ def check_refusal(answer: Answer, what: str) -> None:
             raise Nonconforming(f"{what}: 429 without Retry-After")
 
 
+def wants_authentication(answer: Answer) -> bool:
+    """Whether it asks for another stage of interactive authentication."""
+    return answer.status == 401 and b'"flows"' in answer.body
+
+
 def _declared(operation: Operation, status: int) -> Response | None:
     return operation.responses.get(str(status)) or operation.responses.get(f"{status // 100}XX")
 
@@ -138,14 +143,14 @@ def check_answer(operation: Operation, answer: Answer) -> None:
     what = f"{operation.method} {operation.path} ({operation.operation_id}) -> {answer.status}"
     declared = _declared(operation, answer.status)
     if answer.status >= 400:
-        wants_authentication = answer.status == 401 and b'"flows"' in answer.body
-        if not wants_authentication:
+        is_unfinished = wants_authentication(answer)
+        if not is_unfinished:
             check_refusal(answer, what)
         # An access token is refused with the same status as an unfinished authentication.
         if (
             declared is None
             or declared.schema_uri is None
-            or (answer.status == 401 and not wants_authentication)
+            or (answer.status == 401 and not is_unfinished)
         ):
             return
     elif declared is None:

@@ -88,10 +88,10 @@ class Server:
         """Shut down as SIGTERM does."""
         if self._homeserver is None or self._http is None:
             return
-        self._homeserver.begin_stopping()
+        stopping, self._homeserver = self._homeserver, None
+        stopping.begin_stopping()
         await self._http.drain()
-        await self._homeserver.stop()
-        self._homeserver = None
+        await stopping.stop()
         self.watch.check()
 
     async def restarts(self) -> None:
