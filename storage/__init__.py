@@ -1,4 +1,4 @@
-"""Everything durable: two engines behind one door, group commit, the log, and queries as functions over a transaction."""
+"""Everything durable: two engines behind one door, one log, and queries as functions over a transaction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the two engines have in common: the connection that a transaction speaks through, and the texts of statements."""
+"""What the two engines have in common: the connection that a transaction speaks through, and some SQL."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Row = tuple[Any, ...]
 class Connection(Protocol):
     """One connection, used by one thread at a time; statements have `?` placeholders.
 
-    A transaction begins with its first statement. Writes may be held back until something needs an answer; `commit`
-    sends whatever is left and returns when it is on disk.
+    A transaction begins with its first statement. Writes may be held back until something needs an answer;
+    `commit` sends whatever is left and returns when it is on disk.
     """
 
     last_position: int

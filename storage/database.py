@@ -28,7 +28,7 @@ class Database:
 
     Args:
         writer: the connection that writes; the schema is in place.
-        open_reader: makes a connection for reading. It may return `writer` if the worker never reads while it writes.
+        open_reader: makes a connection for reading; `writer` itself if the worker never reads while it writes.
     """
 
     def __init__(
@@ -56,8 +56,8 @@ class Database:
     ) -> Deferred[T]:
         """Run `fn(txn, ...)` in the next group commit; what it returned comes back once it is on disk.
 
-        `fn` runs on the writer's thread, and again if the batch must be repeated: it may touch nothing but `txn` and
-        its arguments. What must happen in memory belongs into `txn.after_commit`.
+        `fn` runs on the writer's thread, and again if the batch must be repeated: it may touch nothing but
+        `txn` and its arguments. What must happen in memory belongs into `txn.after_commit`.
 
         Raises:
             Exception: whatever `fn` raised; nothing that it did is kept.
@@ -131,7 +131,7 @@ class Database:
             try:
                 return fn(Transaction(reader, self._names), *args, **kwargs)
             except NeedsSnapshot:
-                # Most reads have one statement, which needs no transaction around it. This function is not like that.
+                # Most reads have one statement and need no transaction around it; this one does.
                 self._several.add(code)
             except DatabaseUnavailable:
                 # A connection that idled while the server was restarted; reading again does no harm.

@@ -16,7 +16,8 @@ class ConstraintViolated(StorageError):
 class DatabaseUnavailable(StorageError):
     """The database cannot be reached, or went away before it confirmed.
 
-    Whether a write that fails with this has been committed is unknown: forget what you have in memory and read again.
+    Whether a write that fails with this has been committed is unknown: forget what you have in memory and
+    read again.
     """
 
 
@@ -37,4 +38,4 @@ class PositionsMoved(StorageError):
 
 
 class NeedsSnapshot(BaseException):
-    """A read turned out to have more than one statement: it runs again, in a snapshot. Nobody else may catch this."""
+    """A read turned out to have several statements: it runs again, in a snapshot. Nobody else catches this."""

@@ -1,15 +1,16 @@
 """Group commit (DESIGN idea 3): all jobs that wait are run in one transaction and share one durable commit.
 
-Jobs first run optimistically, one after the other without savepoints. One that fails while its rows still wait in
-memory is undone there; when more than that has gone wrong, everything is rolled back and each job runs again inside a
-savepoint of its own, so a job may run more than once and only its last run counts. On the reactor thread, in this
-order: callbacks, announcement, answers. Nothing is announced or answered before it is committed.
+Jobs first run optimistically, one after the other without savepoints. One that fails while its rows still
+wait in memory is undone there; when more than that has gone wrong, everything is rolled back and each job
+runs again inside a savepoint of its own, so a job may run more than once and only its last run counts. On the
+reactor thread, in this order: callbacks, announcement, answers. Nothing is announced or answered before it is
+committed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import structlog
 from twisted.internet.defer import Deferred
@@ -46,16 +47,11 @@ class Job:
         self.error: BaseException | None = None
 
 
-class Outcome(Protocol):
+class Outcome(NamedTuple):
     """What a batch leaves to do on the reactor thread."""
 
     entries: Sequence[LogEntry]
     callbacks: Sequence[Callback]
-
-
-class _Nothing:
-    entries: Sequence[LogEntry] = ()
-    callbacks: Sequence[Callback] = ()
 
 
 class GroupCommit:
@@ -74,7 +70,7 @@ class GroupCommit:
         self._is_due = False
         self._idle: list[Deferred[None]] = []
         self._is_closed = False
-        # The writer's thread's own: entries that were committed without our knowing, and what else has been told.
+        # Of the writer's thread only: what was committed without our knowing, and up to where all is told.
         self._missed: list[LogEntry] = []
         self._told = connection.last_position
         self._losses = connection.losses
@@ -117,7 +113,9 @@ class GroupCommit:
             try:
                 fn(*args, **kwargs)
             except Exception:  # noqa: BLE001  # the commit stands, and the other jobs are blameless
-                _log.exception("a callback after a commit failed", callback=getattr(fn, "__qualname__", repr(fn)))
+                _log.exception(
+                    "a callback after a commit failed", callback=getattr(fn, "__qualname__", repr(fn))
+                )
         if outcome.entries:
             self._notifier.announce(outcome.entries)
         for job in batch:
@@ -146,13 +144,12 @@ class GroupCommit:
                     self._connection.rollback()
                     continue
                 self._told = self._connection.last_position
-                txn.entries[:0] = self._missed
-                self._missed.clear()
-                return txn
+                entries, self._missed = [*self._missed, *txn.entries], []
+                return Outcome(entries, txn.callbacks)
             raise DatabaseUnavailable("others keep writing to the log between our look at it and our commit")
         except BaseException as error:  # noqa: BLE001  # every job must be answered
             self._roll_back_all(jobs, error)
-        return _Nothing()
+        return Outcome((), ())
 
     def _run_together(self, jobs: list[Job]) -> WriteTransaction | None:
         """The optimistic way; None, with everything rolled back, if it was too optimistic."""
@@ -211,7 +208,7 @@ class GroupCommit:
             _log.exception("rolling back failed")
 
     def _find_missed(self) -> None:
-        """Look for entries that nobody has been told of, if the connection was lost before it confirmed a commit."""
+        """Look for entries nobody was told of: a connection may be lost before it confirms its commit."""
         connection = self._connection
         if connection.losses == self._losses:
             return

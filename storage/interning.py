@@ -1,7 +1,7 @@
-"""Names and the numbers that stand for them: users, rooms, event types and state keys are stored once, in `names`.
+"""Names (users, rooms, event types, state keys) are stored once, in `names`, and elsewhere by their numbers.
 
-Names never change and are never deleted while something refers to them, so committed pairs can be remembered. What a
-transaction adds is its own until it commits.
+Names never change and are never deleted while something refers to them, so committed pairs can be remembered.
+What a transaction adds is its own until it commits.
 """
 
 from __future__ import annotations

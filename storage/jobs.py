@@ -1,8 +1,8 @@
 """Background jobs: long work in bounded steps, each step's progress on disk, resumed after a restart.
 
-A job is a row; what its kind means is registered by the service that owns it. A *query* is a step that only uses the
-database: it commits together with its progress, so it happens exactly once. Any other step may happen again if the
-process dies before its progress is saved, and must not mind.
+A job is a row; what its kind means is registered by the service that owns it. A *query* is a step that only
+uses the database: it commits together with its progress, so it happens exactly once. Any other step may
+happen again if the process dies before its progress is saved, and must not mind.
 """
 
 from __future__ import annotations
@@ -77,12 +77,15 @@ def list_jobs(txn: Transaction, *, kind: str | None = None, state: str | None = 
 
 def cancel(txn: Transaction, name: str) -> bool:
     """Let a job rest after the step that may be running; whether there was one to cancel."""
-    return txn.execute("UPDATE background_jobs SET state = ? WHERE name = ? AND state = ?", CANCELLED, name, SCHEDULED) > 0
+    sql = "UPDATE background_jobs SET state = ? WHERE name = ? AND state = ?"
+    return txn.execute(sql, CANCELLED, name, SCHEDULED) > 0
 
 
 def forget_ended(txn: Transaction, before_ms: int) -> int:
     """Delete the jobs that ended before `before_ms`; how many there were."""
-    return txn.execute("DELETE FROM background_jobs WHERE state <> ? AND updated_ms < ?", SCHEDULED, before_ms)
+    return txn.execute(
+        "DELETE FROM background_jobs WHERE state <> ? AND updated_ms < ?", SCHEDULED, before_ms
+    )
 
 
 class BackgroundJobs:
@@ -115,13 +118,9 @@ class BackgroundJobs:
         if present is not None and present.state == SCHEDULED:
             return False
         now_ms = self._clock.now_ms()
-        columns = (
-            "name", "kind", "arguments", "progress", "created_ms", "updated_ms", "not_before_ms", "state", "failures",
-            "error",
-        )  # fmt: skip
         encoded = msgspec.json.encode(arguments)
         row = (name, kind, encoded, b"{}", now_ms, now_ms, now_ms + delay_ms, SCHEDULED, 0, None)
-        txn.put("background_jobs", columns, row, ("name",))
+        txn.put("background_jobs", BackgroundJob._fields, row, ("name",))
         txn.after_commit(self._wake)
         return True
 
@@ -164,7 +163,7 @@ class BackgroundJobs:
                 await self._db.run(_save, job, progress, self._clock.now_ms())
         except (CancelledError, DatabaseUnavailable):
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # it is kept with the job, and tried again
             # A bug, or another server that is away: the job tries again later and less and less often.
             _log.exception("a step of a background job failed", job=job.name, kind=job.kind)
             await self._db.run(_save_failure, job, repr(error), self._clock.now_ms())
@@ -191,7 +190,9 @@ def _due(txn: Transaction, now_ms: int, kinds: tuple[str, ...]) -> tuple[list[Ba
     if not kinds:
         return [], None
     where = f" WHERE state = ? AND kind IN ({', '.join('?' * len(kinds))})"
-    rows = txn.all(f"{_SELECT}{where} ORDER BY not_before_ms, name LIMIT ?", SCHEDULED, *kinds, _STEPS_AT_ONCE)
+    rows = txn.all(
+        f"{_SELECT}{where} ORDER BY not_before_ms, name LIMIT ?", SCHEDULED, *kinds, _STEPS_AT_ONCE
+    )
     jobs = [_job(row) for row in rows]
     due = [job for job in jobs if job.not_before_ms <= now_ms]
     return due, min((job.not_before_ms for job in jobs if job.not_before_ms > now_ms), default=None)
@@ -206,8 +207,8 @@ def _run_query(txn: Transaction, job: BackgroundJob, query: Query, now_ms: int) 
 def _save(txn: Transaction, job: BackgroundJob, progress: Progress | None, now_ms: int) -> None:
     """Note how far the job has come; one that was cancelled meanwhile stays so."""
     txn.execute(
-        "UPDATE background_jobs SET progress = ?, updated_ms = ?, not_before_ms = ?, failures = 0, error = NULL,"
-        " state = CASE WHEN state = ? THEN ? ELSE state END WHERE name = ?",
+        "UPDATE background_jobs SET progress = ?, updated_ms = ?, not_before_ms = ?, failures = 0,"
+        " error = NULL, state = CASE WHEN state = ? THEN ? ELSE state END WHERE name = ?",
         msgspec.json.encode(job.progress if progress is None else progress),
         now_ms,
         # To the end of the queue: every job gets its turn.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from config.database import DatabaseConfig
@@ -11,7 +11,6 @@ from homeserver.runtime.notifier import Notifier
 from storage.connection import Connection
 from storage.database import Database
 from storage.migrations import migrate
-from storage.postgres import PostgresConnection
 from storage.sqlite import MEMORY, SqliteConnection, make_directory
 from storage.worker import Worker
 
@@ -27,13 +26,14 @@ def open_database(config: DatabaseConfig, clock: Clock, notifier: Notifier, work
     """
     if config.name == "psycopg2":
         return open_postgres(config.args.libpq(), clock, notifier, worker)
-    return open_sqlite(str(config.args.database or DEFAULT_PATH), clock, notifier, worker)
+    path = DEFAULT_PATH if config.args.database is None else str(config.args.database)
+    return open_sqlite(path, clock, notifier, worker)
 
 
 def open_sqlite(
     path: str, clock: Clock, notifier: Notifier, worker: Worker, *, image: bytes | None = None
 ) -> Database:
-    """Open the file at `path`. `":memory:"` is for an `InlineWorker` only, and may begin as a copy of `image`."""
+    """Open the file at `path`; `":memory:"` is for an `InlineWorker`, and may begin as a copy of `image`."""
     make_directory(path)
     writer = SqliteConnection(path)
     if image is not None:
@@ -55,10 +55,13 @@ def open_postgres(
     notifier: Notifier,
     worker: Worker,
     *,
-    connection: type[PostgresConnection] = PostgresConnection,
+    connect: Callable[[Mapping[str, Any]], Connection] | None = None,
 ) -> Database:
     """Open the database that libpq finds with `arguments`."""
-    writer = connection(arguments)
+    # Whoever has no PostgreSQL does not pay for its driver.
+    from storage.postgres import PostgresConnection
+
+    writer = PostgresConnection(arguments) if connect is None else connect(arguments)
     _bring_up_to_date(writer)
     writer.load_position()
     notifier.start_at(writer.last_position)

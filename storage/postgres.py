@@ -1,10 +1,11 @@
 """The other engine: PostgreSQL through psycopg2.
 
-A round trip costs more than the work that it asks for, so writes are held back as text: a batch that only buffers is
-one string, BEGIN to COMMIT, and takes one trip. Values are quoted by the driver.
+A round trip costs more than the work that it asks for, so writes are held back as text: a batch that only
+buffers is one string, BEGIN to COMMIT, and takes one trip. Values are quoted by the driver.
 
-The log's counter is a row (DESIGN 6). We know where it stands as long as we are the only ones who move it, so the
-batch says what it expects to find and fails when somebody else has been there; from then on positions are asked for.
+The log's counter is a row (DESIGN 6). We know where it stands as long as we are the only ones who move it, so
+the batch says what it expects to find and fails when somebody else has been there; from then on positions are
+asked for.
 """
 
 from __future__ import annotations
@@ -12,13 +13,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import psycopg2
 from psycopg2 import extensions
 
 from storage.connection import LOG_COLUMNS, Row, upsert_clause
-from storage.errors import ConstraintViolated, DatabaseUnavailable, NeedsSnapshot, PositionsMoved, StorageError
+from storage.errors import (
+    ConstraintViolated,
+    DatabaseUnavailable,
+    NeedsSnapshot,
+    PositionsMoved,
+    StorageError,
+)
 from storage.transaction import Slot
 
 _CONNECT_TIMEOUT_S = 10
@@ -28,12 +35,15 @@ _SAVEPOINT = b"SAVEPOINT job"
 _BEGIN_READING = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
 
 
-def _bytes_of(value: str | None, _cursor: object) -> bytes | None:
-    return None if value is None else bytes.fromhex(value[2:])
+def _bytes_of(value: str | bytes | None, _cursor: object) -> bytes | None:
+    # The driver hands over text, `\\x` and hexadecimal digits.
+    return None if value is None else bytes.fromhex(cast(str, value)[2:])
 
 
 _BYTEA = extensions.new_type((17,), "HEARTH_BYTEA", _bytes_of)
-_NUMERIC = extensions.new_type((1700,), "HEARTH_NUMERIC", lambda value, _cursor: None if value is None else int(value))
+_NUMERIC = extensions.new_type(
+    (1700,), "HEARTH_NUMERIC", lambda value, _cursor: None if value is None else int(value)
+)
 
 
 def _quoted_position(slot: Slot) -> Any:
@@ -98,7 +108,9 @@ class PostgresConnection:
     def write_rows(self, table: str, columns: tuple[str, ...], key: tuple[str, ...], rows: list[Row]) -> None:
         for first in range(0, len(rows), _ROWS_AT_ONCE):
             some = rows[first : first + _ROWS_AT_ONCE]
-            self._hold(self._quote(_insert(table, columns, key, len(some)), [value for row in some for value in row]))
+            self._hold(
+                self._quote(_insert(table, columns, key, len(some)), [value for row in some for value in row])
+            )
 
     def claim_positions(self, count: int) -> int:
         if self._is_shared:
@@ -252,8 +264,8 @@ _FIND_OR_ADD_NAME = (
 def _move_counter(expected: int, position: int) -> bytes:
     # The division is by zero exactly if the counter is not where we left it.
     return (
-        f"UPDATE counters SET value = CASE WHEN value = {expected:d} THEN {position:d} ELSE 1 / (value - value) END"
-        " WHERE name = 'log'"
+        "UPDATE counters SET value ="
+        f" CASE WHEN value = {expected:d} THEN {position:d} ELSE 1 / (value - value) END WHERE name = 'log'"
     ).encode()
 
 

@@ -1,6 +1,7 @@
 """The embedded engine: SQLite in WAL mode, durable at every commit.
 
-One connection writes, others read snapshots. Only this process writes, so log positions are counted in memory.
+One connection writes, others read snapshots. Only this process writes, so log positions are counted in
+memory.
 """
 
 from __future__ import annotations

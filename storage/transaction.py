@@ -1,9 +1,9 @@
 """What queries are functions over: statements, rows that wait for the end of the batch, names and log rows.
 
-`insert`, `put` and `log` are *buffered*. The jobs of a group commit share one transaction, and what they buffer is
-written at its end with one statement for each table and set of columns, or earlier when a statement names a table that
-has rows waiting. So a job that only buffers never waits for the database, and one that fails while its rows still wait
-is undone by dropping them.
+`insert`, `put` and `log` are *buffered*. The jobs of a group commit share one transaction, and what they
+buffer is written at its end with one statement for each table and set of columns, or earlier when a statement
+names a table that has rows waiting. So a job that only buffers never waits for the database, and one that
+fails while its rows still wait is undone by dropping them.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _Buffer = tuple[str, tuple[str, ...], tuple[str, ...]]
 class Slot:
     """The place of a log row whose position is not known yet.
 
-    It may stand in any buffered row; the position goes there when the row is written, and `position` has it from then
-    on: in `after_commit` and after `Database.run`.
+    It may stand in any buffered row; the position goes there when the row is written, and `position` has it
+    from then on: in `after_commit` and after `Database.run`.
     """
 
     __slots__ = ("_entry", "_room", "_user")
@@ -139,9 +139,18 @@ class WriteTransaction(Transaction):
     """The transaction of one batch; its jobs run in it one after the other."""
 
     __slots__ = (
-        "_buffers", "_entries_before", "_callbacks_before", "_is_dirty", "_names_before", "_new_names", "_settled", "_slots",
-        "_touched", "callbacks", "entries",
-    )  # fmt: skip
+        "_buffers",
+        "_callbacks_before",
+        "_entries_before",
+        "_is_dirty",
+        "_names_before",
+        "_new_names",
+        "_settled",
+        "_slots",
+        "_touched",
+        "callbacks",
+        "entries",
+    )
 
     def __init__(self, connection: Connection, names: Names) -> None:
         super().__init__(connection, names)
@@ -285,7 +294,9 @@ class WriteTransaction(Transaction):
             for table, columns, key in sorted(buffers):
                 rows = buffers[table, columns, key]
                 if rows:
-                    connection.write_rows(table, columns, key, _last_of_each(rows, columns, key) if key else rows)
+                    connection.write_rows(
+                        table, columns, key, _last_of_each(rows, columns, key) if key else rows
+                    )
             self._buffers = {}
         if log_rows:
             connection.write_log(log_rows)

@@ -1,4 +1,4 @@
-"""Where the database's blocking work is done: on threads, or for tests and simulation on the reactor thread itself.
+"""Where the database's blocking work is done: on threads, or in tests and simulation on the reactor's own.
 
 Either way `done` is called on the reactor thread, later, with what `work` returned; `work` must not raise.
 """

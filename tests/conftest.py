@@ -1,19 +1,19 @@
 """How tests run: coroutines over the virtual reactor, and no failure goes unseen.
 
-An `async def test_` is driven by the fixture `reactor` until it ends. A test fails if anything is logged as an error, be
-it a task that failed, a Deferred whose failure nobody looked at or a listener that raised; one that means to see
-errors takes the fixture `logged` and calls `logged.expect_errors()`.
+An `async def test_` is driven by the fixture `reactor` until it ends. A test fails if anything is logged as
+an error, be it a task that failed, a Deferred whose failure nobody looked at or a listener that raised; one
+that means to see errors takes the fixture `logged` and calls `logged.expect_errors()`.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, MutableMapping
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import structlog
-from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.random import Randomness, SeededRandomness
@@ -67,9 +67,10 @@ def logged() -> Iterator[Logged]:
         wrapper_class=structlog.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    globalLogPublisher.addObserver(seen.from_twisted)
+    observer = cast(ILogObserver, seen.from_twisted)
+    globalLogPublisher.addObserver(observer)
     yield seen
-    globalLogPublisher.removeObserver(seen.from_twisted)
+    globalLogPublisher.removeObserver(observer)
     structlog.configure(**before)
     seen.check()
 
@@ -90,9 +91,10 @@ def randomness() -> Randomness:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
-            if "reactor" not in item.fixturenames:
-                item.fixturenames.append("reactor")
+        if not isinstance(item, pytest.Function) or not inspect.iscoroutinefunction(item.obj):
+            continue
+        if "reactor" not in item.fixturenames:
+            item.fixturenames.append("reactor")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -100,6 +102,5 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    reactor: VirtualReactor = pyfuncitem.funcargs["reactor"]
-    reactor.drive(pyfuncitem.obj(**arguments))
+    cast(VirtualReactor, pyfuncitem.funcargs["reactor"]).drive(pyfuncitem.obj(**arguments))
     return True

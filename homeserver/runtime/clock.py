@@ -1,4 +1,4 @@
-"""The time, from whichever reactor drives this process: the real one, or a virtual one in tests and simulation."""
+"""The time, from whichever reactor drives this process: the real one, or in tests a virtual one."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Timer(Protocol):
 class Clock:
     """Wall-clock time, monotonic time and timers.
 
-    `epoch_s` is the wall-clock time at which the reactor's `seconds()` was zero. The real reactor counts from the Unix
-    epoch already; a virtual clock starts at zero, so tests place it wherever they like.
+    `epoch_s` is the wall-clock time at which the reactor's `seconds()` was zero. The real reactor counts from
+    the Unix epoch already; a virtual clock starts at zero, so tests place it wherever they like.
     """
 
     __slots__ = ("_epoch_s", "_reactor", "seconds")

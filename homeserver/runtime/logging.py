@@ -74,7 +74,10 @@ def set_up_logging(*, level: str = "INFO", json: bool = False, stream: BinaryIO 
         console = structlog.dev.ConsoleRenderer(
             colors=colors, exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
         )
-        renderers = [console, lambda _logger, _method, line: cast(str, line).encode("utf-8", "backslashreplace")]
+        renderers = [
+            console,
+            lambda _logger, _method, line: cast(str, line).encode("utf-8", "backslashreplace"),
+        ]
     structlog.configure(
         processors=[
             _add_request,
@@ -95,7 +98,9 @@ def set_up_logging(*, level: str = "INFO", json: bool = False, stream: BinaryIO 
 
 def capture_twisted() -> None:
     """Take over Twisted's log. Once for a process, after `set_up_logging`."""
-    globalLogBeginner.beginLoggingTo([_TwistedObserver()], redirectStandardIO=False, discardBuffer=True)
+    globalLogBeginner.beginLoggingTo(
+        [cast(ILogObserver, _TwistedObserver())], redirectStandardIO=False, discardBuffer=True
+    )
 
 
 class _ToStructlog(logging.Handler):

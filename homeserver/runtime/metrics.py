@@ -1,7 +1,7 @@
-"""What is counted, for Prometheus to fetch. A metric is declared where it is counted and belongs to one registry.
+"""What is counted, for Prometheus to fetch: declared where it is counted, kept in one registry a server.
 
-`prometheus_client` takes a lock for each increment; on paths that are walked thousands of times a second a `Tally` is
-counted instead, which is one addition on the reactor thread and is read only when somebody asks.
+`prometheus_client` takes a lock for each increment; on paths that are walked thousands of times a second a
+`Tally` is counted instead, which is one addition on the reactor thread and is read only when somebody asks.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""How followers hear of what has been committed (DESIGN idea 1): one log, one position, and an ephemeral one beside it.
+"""How followers hear of what has been committed: one log with one position, and an ephemeral one beside it.
 
-Entries are announced on the reactor thread, after their commit and in log order; `position` is that of the last entry
-announced, so a reader at `position` finds everything up to it in the database. The ephemeral counter lives in memory
-only and starts again with the process.
+Entries are announced on the reactor thread, after their commit and in log order; `position` is that of the
+last entry announced, so a reader at `position` finds everything up to it in the database. The ephemeral
+counter lives in memory only and starts again with the process.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Randomness, which services are given: the operating system's, or in simulation a seeded one that can be replayed."""
+"""Randomness, which services are given: the operating system's, or in simulation one that can be replayed."""
 
 from __future__ import annotations
 

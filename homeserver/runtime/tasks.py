@@ -38,7 +38,7 @@ class Tasks:
         return list(self._running.values())
 
     def spawn(self, name: str, coro: Coroutine[Any, Any, T]) -> Deferred[T | None]:
-        """Run `coro` until it ends. The Deferred fires with its result, or with None once its failure is logged."""
+        """Run `coro` until it ends; the Deferred has its result, or None once its failure is logged."""
         task: Deferred[T | None] = Deferred.fromCoroutine(coro)
         if not task.called or task.paused:
             self._running[task] = name

@@ -1,7 +1,8 @@
 """Bringing a database to the schema of this code: numbered SQL files, each applied once and in order.
 
-The files are written in one dialect (`?`, BLOB, BIGINT PRIMARY KEY, WITHOUT ROWID, no REFERENCES); the engines put them
-in their own words. A database that knows a migration which this code does not is newer, and is refused.
+The files are written in one dialect (`?`, BLOB, BIGINT PRIMARY KEY, WITHOUT ROWID, no REFERENCES); the
+engines put them in their own words. A database that knows a migration which this code does not is newer, and
+is refused.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def migrate(connection: Connection) -> list[Migration]:
         SchemaMismatch: a newer version of Hearth has already worked with this database.
     """
     connection.run_script(_CREATE)
-    applied = dict(connection.query("SELECT number, name FROM schema_version", ()))
+    applied: dict[int, str] = dict(connection.query("SELECT number, name FROM schema_version", ()))
     connection.commit()
     known = known_migrations()
     check_not_newer(applied, known)
@@ -75,6 +76,6 @@ def check_not_newer(applied: dict[int, str], known: tuple[Migration, ...]) -> No
     if strangers:
         names = ", ".join(f"{number:04}_{applied[number]}" for number in strangers)
         raise SchemaMismatch(
-            f"the database was made by a newer version of Hearth: it has {names}, which this version does not know;"
-            " install that version again, or restore a backup"
+            f"the database was made by a newer version of Hearth: it has {names}, which this version does not"
+            " know; install that version again, or restore a backup"
         )

@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 
 import psutil
-from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.python.failure import Failure
 
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.notifier import LogKind, Notifier
@@ -24,18 +24,20 @@ from storage.opening import open_postgres, open_sqlite
 from storage.transaction import Slot, Transaction
 from storage.worker import ThreadWorker
 from tests.fixtures.databases import PostgresServer, start_postgres
+from tests.fixtures.reactor import real_reactor
 
-SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS hot_events (number BIGINT PRIMARY KEY, event_id TEXT NOT NULL UNIQUE,"
-    " room BIGINT NOT NULL, position BIGINT, depth BIGINT, type BIGINT, sender BIGINT, ts BIGINT, flags SMALLINT,"
-    " json {blob} NOT NULL)",
-    "CREATE INDEX IF NOT EXISTS hot_events_room ON hot_events (room, position)",
-    "CREATE TABLE IF NOT EXISTS hot_heads (room BIGINT PRIMARY KEY, root {blob}, extremities TEXT, seq BIGINT)",
-    "CREATE TABLE IF NOT EXISTS hot_receipts (room BIGINT, user_name BIGINT, event TEXT, position BIGINT,"
-    " PRIMARY KEY (room, user_name))",
-    "CREATE TABLE IF NOT EXISTS hot_transactions (device TEXT, txn_id TEXT, event BIGINT,"
-    " PRIMARY KEY (device, txn_id))",
-)
+SCHEMA = """
+CREATE TABLE hot_events (
+    number BIGINT PRIMARY KEY, event_id TEXT NOT NULL UNIQUE, room BIGINT NOT NULL, position BIGINT, depth BIGINT,
+    type BIGINT, sender BIGINT, ts BIGINT, flags SMALLINT, json BLOB NOT NULL
+);
+CREATE INDEX hot_events_room ON hot_events (room, position);
+CREATE TABLE hot_heads (room BIGINT PRIMARY KEY, root BLOB, extremities TEXT, seq BIGINT);
+CREATE TABLE hot_receipts (
+    room BIGINT, user_name BIGINT, event TEXT, position BIGINT, PRIMARY KEY (room, user_name)
+);
+CREATE TABLE hot_transactions (device TEXT, txn_id TEXT, event BIGINT, PRIMARY KEY (device, txn_id));
+"""
 EVENT = ("number", "event_id", "room", "position", "depth", "type", "sender", "ts", "flags", "json")
 HEAD = ("room", "root", "extremities", "seq")
 RECEIPT = ("room", "user_name", "event", "position")
@@ -49,16 +51,13 @@ def write(txn: Transaction, number: int, writer: int) -> Slot:
     slot = txn.log(LogKind.EVENT, room_id=room_id, user_id=user_id, ref=event_id)
     room, user = txn.intern(room_id), txn.intern(user_id)
     kind = txn.intern("m.room.message")
-    txn.insert("hot_events", EVENT, (number, event_id, room, slot, number, kind, user, 1_700_000_000_000, 0, JSON))
+    txn.insert(
+        "hot_events", EVENT, (number, event_id, room, slot, number, kind, user, 1_700_000_000_000, 0, JSON)
+    )
     txn.put("hot_heads", HEAD, (room, ROOT, event_id, number), ("room",))
     txn.put("hot_receipts", RECEIPT, (room, user, event_id, slot), ("room", "user_name"))
     txn.insert("hot_transactions", TRANSACTION, (user_id, f"m{number}", number))
     return slot
-
-
-def create_tables(txn: Transaction, blob: str) -> None:
-    for statement in SCHEMA:
-        txn.execute(statement.format(blob=blob))
 
 
 def _postgres_cpu_s() -> float:
@@ -90,19 +89,22 @@ class Run:
 
     async def write(self, count: int) -> None:
         end = self._number + count
-        await gatherResults([Deferred.fromCoroutine(self._writer(each, end)) for each in range(self._writers)])
+        await gatherResults(
+            [Deferred.fromCoroutine(self._writer(each, end)) for each in range(self._writers)]
+        )
 
 
 async def main(engine: str, writers: int, count: int, folder: str) -> None:
-    clock, notifier = Clock(_reactor), Notifier()
-    worker = ThreadWorker(_reactor.callFromThread)  # type: ignore[attr-defined]  # zope's interfaces
+    clock, notifier = Clock(real_reactor), Notifier()
+    worker = ThreadWorker(real_reactor.callFromThread)
+    server: PostgresServer | None = None
     if engine == "sqlite":
         db = open_sqlite(str(Path(folder) / "bench.db"), clock, notifier, worker)
     else:
         server = PostgresServer(os.environ.get("HEARTH_TEST_POSTGRES") or start_postgres(durable=True))
         created = server.lend()
         db = open_postgres({"dsn": created.dsn}, clock, notifier, worker)
-    await db.run(create_tables, "BLOB" if engine == "sqlite" else "BYTEA")
+    await db.run(lambda _: db.writer.run_script(SCHEMA))
     run = Run(db, notifier, writers)
     await run.write(count // 5)
     run.batches = 0
@@ -118,15 +120,20 @@ async def main(engine: str, writers: int, count: int, folder: str) -> None:
         + f", {count / run.batches:.1f} writes a commit, {wall / count * 1e6:.0f} us of wall time"
     )
     await db.close()
-    if engine != "sqlite":
+    if server is not None:
         server.close()
+
+
+def _report(result: object) -> None:
+    if isinstance(result, Failure):
+        result.printTraceback()
+    real_reactor.stop()
 
 
 if __name__ == "__main__":
     kind = sys.argv[1] if len(sys.argv) > 1 else "sqlite"
-    numbers = [int(argument) for argument in sys.argv[2:]]
-    with tempfile.TemporaryDirectory() as folder:
-        done = Deferred.fromCoroutine(main(kind, (numbers + [16])[0], (numbers + [16, 20_000])[1] if len(numbers) > 1 else 20_000, folder))
-        done.addBoth(lambda result: (_reactor.stop(), result)[1])  # type: ignore[attr-defined,func-returns-value]  # zope's interfaces
-        done.addErrback(lambda failure: failure.printTraceback())
-        _reactor.run()  # type: ignore[attr-defined]  # zope's interfaces
+    writers = int(sys.argv[2]) if len(sys.argv) > 2 else 16
+    writes = int(sys.argv[3]) if len(sys.argv) > 3 else 20_000
+    with tempfile.TemporaryDirectory() as place:
+        Deferred.fromCoroutine(main(kind, writers, writes, place)).addBoth(_report)
+        real_reactor.run()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from storage.connection import split_statements
+from storage.connection import Row, split_statements
 from storage.database import Database
 from storage.errors import ConstraintViolated, StorageError
 from storage.transaction import Transaction
 
 TABLES = (
-    "CREATE TABLE things (thing BIGINT PRIMARY KEY, name TEXT UNIQUE, data BLOB, flag BOOLEAN, number INTEGER)",
+    "CREATE TABLE things (thing BIGINT PRIMARY KEY, name TEXT UNIQUE, data BLOB, flag BOOLEAN, number INT)",
     "CREATE TABLE pairs (a TEXT NOT NULL, b BIGINT NOT NULL, c REAL, PRIMARY KEY (a, b)) WITHOUT ROWID",
 )
 COLUMNS = ("name", "data", "flag", "number")
@@ -93,7 +93,7 @@ async def test_sums_and_averages_are_numbers(things: Database) -> None:
     await things.run(add)
     row = await things.read(lambda txn: txn.one("SELECT SUM(b), COUNT(*), MAX(c) FROM pairs"))
     assert row == (3, 2, 2.5)
-    assert [type(value) for value in row or ()] == [int, int, float]
+    assert [type(value) for value in cast(Row, row)] == [int, int, float]
 
 
 async def test_how_many_rows_were_touched(things: Database) -> None:
@@ -140,4 +140,7 @@ def test_scripts_are_split_at_semicolons_that_end_statements() -> None:
     CREATE TABLE a (b TEXT DEFAULT ';'); -- more; here
     INSERT INTO a VALUES ('--; ''x''');;
     """
-    assert split_statements(script) == ["CREATE TABLE a (b TEXT DEFAULT ';')", "INSERT INTO a VALUES ('--; ''x''')"]
+    assert split_statements(script) == [
+        "CREATE TABLE a (b TEXT DEFAULT ';')",
+        "INSERT INTO a VALUES ('--; ''x''')",
+    ]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
-from twisted.internet.defer import DeferredList
+from twisted.internet.defer import Deferred, DeferredList
 
 from homeserver.runtime.notifier import LogEntry, LogKind, Notifier
 from storage import followers, log
@@ -65,15 +68,18 @@ async def test_the_log_has_what_was_announced(database: Database, announced: lis
 
 
 @pytest.mark.parametrize("failing", [refuse, refuse_after_writing, break_a_constraint])
-async def test_one_failure_spoils_nothing_else(database: Database, announced: list[LogEntry], failing: object) -> None:
+async def test_one_failure_spoils_nothing_else(
+    database: Database, announced: list[LogEntry], failing: Callable[[Transaction], None]
+) -> None:
     await database.run(take, "taken")
-    jobs = [
+    jobs: list[Deferred[Any]] = [
         database.run(say, "a"),
-        database.run(failing),  # type: ignore[arg-type]  # each of the three is such a function
+        database.run(failing),
         database.run(say, "b"),
         database.run(followers.save_place, "mine", 7),
     ]
-    (_, first), (failed_well, failure), (_, second), _ = await DeferredList(jobs, consumeErrors=True)
+    outcomes: list[Any] = await DeferredList(jobs, consumeErrors=True)
+    (_, first), (failed_well, failure), (_, second), _ = outcomes
     assert (first.position, second.position) == (1, 2)
     assert not failed_well
     assert failure.check(ValueError, ConstraintViolated)

@@ -34,7 +34,9 @@ def running(database: Database, clock: Clock, tasks: Tasks) -> BackgroundJobs:
     return BackgroundJobs(database, clock, tasks)
 
 
-async def test_a_query_runs_until_it_is_done(database: Database, clock: Clock, running: BackgroundJobs) -> None:
+async def test_a_query_runs_until_it_is_done(
+    database: Database, clock: Clock, running: BackgroundJobs
+) -> None:
     running.register_query("count", count_to_three)
     running.start()
     assert await database.run(running.schedule, "one", "count", {"end": 3})
@@ -105,7 +107,9 @@ async def test_a_cancelled_job_rests(
     running.stop()
 
 
-async def test_jobs_of_unknown_kinds_wait_for_whoever_knows_them(database: Database, clock: Clock, running: BackgroundJobs) -> None:
+async def test_jobs_of_unknown_kinds_wait_for_whoever_knows_them(
+    database: Database, clock: Clock, running: BackgroundJobs
+) -> None:
     running.register_query("count", count_to_three)
     running.start()
     await database.run(running.schedule, "other", "of another version", {})

@@ -17,10 +17,14 @@ from tests.fixtures.databases import Engine
 
 
 def _version(txn: Transaction) -> list[tuple[int, str]]:
-    return [(number, name) for number, name in txn.all("SELECT number, name FROM schema_version ORDER BY number")]
+    return [
+        (number, name) for number, name in txn.all("SELECT number, name FROM schema_version ORDER BY number")
+    ]
 
 
-async def test_an_empty_database_gets_the_whole_schema(empty_engine: Engine, clock: Clock, notifier: Notifier) -> None:
+async def test_an_empty_database_gets_the_whole_schema(
+    empty_engine: Engine, clock: Clock, notifier: Notifier
+) -> None:
     for _ in range(2):
         db = empty_engine.open(clock, notifier, InlineWorker(clock))
         assert await db.read(_version) == [(known.number, known.name) for known in known_migrations()]

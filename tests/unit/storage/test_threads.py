@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import Deferred, gatherResults
 
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.notifier import LogEntry, LogKind, Notifier
@@ -54,11 +55,11 @@ async def test_jobs_that_come_during_a_commit_share_the_next(threaded: Database,
         may_end.wait(10)
 
     started, may_end = threading.Event(), threading.Event()
-    jobs = [threaded.run(first)]
+    jobs: list[Deferred[Any]] = [threaded.run(first)]
     # A read takes its turn of the reactor, in which the first batch begins.
     await threaded.read(log.last_position)
     started.wait(10)
-    jobs += [threaded.run(_say, str(number)) for number in range(5)]  # type: ignore[list-item]  # results differ
+    jobs.extend(threaded.run(_say, str(number)) for number in range(5))
     may_end.set()
     await gatherResults(jobs)
     assert batches == [1, 5]

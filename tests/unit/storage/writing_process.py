@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from itertools import count
 
-from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 
 from homeserver.runtime.clock import Clock
@@ -14,6 +13,7 @@ from storage.database import Database
 from storage.transaction import Slot, Transaction
 from storage.worker import ThreadWorker
 from tests.fixtures.databases import Engine, PostgresEngine, SqliteEngine
+from tests.fixtures.reactor import real_reactor
 
 _numbers = count(1)
 
@@ -30,14 +30,13 @@ async def _keep_writing(db: Database) -> None:
 
 
 def main(kind: str, where: str) -> None:
-    reactor = _reactor
-    clock = Clock(reactor)
+    clock = Clock(real_reactor)
     engine: Engine = SqliteEngine(where) if kind == "sqlite" else PostgresEngine(where)
-    worker = ThreadWorker(reactor.callFromThread)  # type: ignore[attr-defined]  # zope's interfaces
+    worker = ThreadWorker(real_reactor.callFromThread)
     db = engine.open(clock, Notifier(), worker)
     for _ in range(8):
         Deferred.fromCoroutine(_keep_writing(db))
-    reactor.run()  # type: ignore[attr-defined]  # zope's interfaces
+    real_reactor.run()
 
 
 if __name__ == "__main__":
