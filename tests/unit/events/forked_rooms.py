@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from hypothesis import strategies as st
 
 from homeserver.errors import AuthRejected
+from homeserver.events.auth_chain import auth_chain
 from homeserver.events.auth_rules import check_event_auth
 from homeserver.events.auth_selection import auth_keys
 from homeserver.events.event import Event
@@ -144,3 +145,24 @@ def forked_rooms(draw: st.DrawFn, version: RoomVersion) -> ForkedRoom:
         except AuthRejected:
             continue
     return room
+
+
+def forks_of(room: ForkedRoom, data: st.DataObject) -> list[State]:
+    """The states after some of the room's events."""
+    heads = data.draw(st.lists(st.sampled_from(list(room.events)), min_size=1, max_size=4, unique=True))
+    return [room.state_after[head] for head in heads]
+
+
+def with_members(version: RoomVersion) -> tuple[ForkedRoom, EventID]:
+    """A room in which everybody is joined, and its last event."""
+    room = ForkedRoom(version)
+    latest = room.start
+    for user in USERS[1:]:
+        latest = room.add((latest,), "m.room.member", user, user, {"membership": "join"})
+    return room, latest
+
+
+def naive_auth_difference(room: ForkedRoom, forks: Sequence[State]) -> set[EventID]:
+    """Union minus intersection of the whole auth chains; an event is part of its own."""
+    chains = [set(fork.values()) | auth_chain(fork.values(), room.load).keys() for fork in forks]
+    return set[EventID]().union(*chains) - set(chains[0]).intersection(*chains[1:])

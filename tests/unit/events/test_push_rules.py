@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeserver.events.event import Event
 from homeserver.events.power_levels import PowerLevels
 from homeserver.events.push_rule_defaults import DEFAULT_RULES, KINDS, default_rules
 from homeserver.events.push_rules import DEFAULTS, Actions, CompiledRules, EventView, compile_rules
 from homeserver.events.room_versions import V11
-from homeserver.ids import EventID, RoomID, UserID
+from homeserver.ids import EventID, UserID
+from tests.unit.events.loose_events import an_event
 
 ALICE, BOB = UserID("@alice:hs"), UserID("@bob:hs")
 SILENT = Actions()
@@ -25,30 +24,13 @@ def view(
     content: dict[str, Any],
     type: str = "m.room.message",
     *,
-    state_key: str | None = None,
-    sender: str = "@sender:hs",
-    room_id: str = "!room:hs",
     members: int = 5,
     levels: dict[str, Any] | None = None,
     thread: str | None = None,
-    **others: Any,
+    **event: Any,
 ) -> EventView:
-    event = Event(
-        version=V11,
-        event_id=EventID("$event"),
-        room_id=RoomID(room_id),
-        type=type,
-        state_key=state_key,
-        sender=UserID(sender),
-        origin_server_ts=1,
-        depth=1,
-        json=json.dumps({"content": content, **others}).encode(),
-        content=content,
-        prev_events=(),
-        auth_events=(),
-    )
     return EventView(
-        event,
+        an_event(content, type=type, **event),
         member_count=members,
         power_levels=PowerLevels(levels or {}, frozenset(), V11),
         thread_root=None if thread is None else EventID(thread),

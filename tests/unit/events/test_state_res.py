@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homeserver.errors import AuthRejected
-from homeserver.events.auth_chain import auth_chain, auth_difference, auth_difference_of_conflict, climb
+from homeserver.events.auth_chain import auth_chain, auth_difference_of_conflict, climb
 from homeserver.events.auth_rules import check_event_auth
 from homeserver.events.auth_selection import auth_keys
 from homeserver.events.event import Event
@@ -17,16 +17,20 @@ from homeserver.events.power_levels import CREATE, POWER_LEVELS, PowerLevels
 from homeserver.events.room_versions import V1, V2, V6, V10, V11, V12, RoomVersion
 from homeserver.events.state_res import resolve, resolve_conflicted, separate
 from homeserver.ids import EventID, UserID
-from tests.unit.events.forked_rooms import CREATOR, USERS, ForkedRoom, State, forked_rooms
+from tests.unit.events.forked_rooms import (
+    CREATOR,
+    USERS,
+    ForkedRoom,
+    State,
+    forked_rooms,
+    forks_of,
+    naive_auth_difference,
+    with_members,
+)
 
 VERSIONS = (V1, V2, V6, V11, V12)
 rooms = st.sampled_from(VERSIONS).flatmap(forked_rooms)
 modern_rooms = st.sampled_from((V2, V6, V11, V12)).flatmap(forked_rooms)
-
-
-def forks_of(room: ForkedRoom, data: st.DataObject) -> list[State]:
-    heads = data.draw(st.lists(st.sampled_from(list(room.events)), min_size=1, max_size=4, unique=True))
-    return [room.state_after[head] for head in heads]
 
 
 @given(rooms, st.data())
@@ -83,22 +87,9 @@ def test_the_small_way_arrives_where_the_long_way_does(room: ForkedRoom, data: s
 
 
 @given(modern_rooms, st.data())
-def test_the_auth_difference_is_union_minus_intersection(room: ForkedRoom, data: st.DataObject) -> None:
-    forks = forks_of(room, data)
-    rank = data.draw(st.sampled_from((None, room.rank.__getitem__)))
-    found = auth_difference([set(fork.values()) for fork in forks], room.load, rank=rank)
-    assert found == naive_auth_difference(room, forks)
-
-
-@given(modern_rooms, st.data())
 def test_it_is_the_algorithm_of_the_specification(room: ForkedRoom, data: st.DataObject) -> None:
     forks = forks_of(room, data)
     assert resolve(forks, room.load, room.version) == NaiveResolution(room).resolve(forks)
-
-
-def naive_auth_difference(room: ForkedRoom, forks: Sequence[State]) -> set[EventID]:
-    chains = [set(fork.values()) | auth_chain(fork.values(), room.load).keys() for fork in forks]
-    return set().union(*chains) - set(chains[0]).intersection(*chains[1:])
 
 
 class NaiveResolution:
@@ -193,14 +184,6 @@ class NaiveResolution:
 # What people do at the same time.
 
 
-def with_members(version: RoomVersion) -> tuple[ForkedRoom, EventID]:
-    room = ForkedRoom(version)
-    latest = room.start
-    for user in USERS[1:]:
-        latest = room.add((latest,), "m.room.member", user, user, {"membership": "join"})
-    return room, latest
-
-
 @pytest.mark.parametrize("version", [V2, V11, V12])
 def test_a_ban_beats_what_the_banned_does_meanwhile(version: RoomVersion) -> None:
     room, latest = with_members(version)
@@ -239,14 +222,6 @@ def test_the_more_powerful_demotion_wins(version: RoomVersion) -> None:
         {demotion} if version is not V1 else {demotion, promotion}
     )  # version 1 goes by depth and a hash
     assert state[POWER_LEVELS] in expected
-
-
-def test_version_1_prefers_depth() -> None:
-    room, latest = with_members(V1)
-    topics = [
-        room.add((latest,), "m.room.topic", "", USERS[1], {"topic": str(n)}, depth=n) for n in (8, 30, 9)
-    ]
-    assert room.state_before(topics)["m.room.topic", ""] == topics[1]
 
 
 def test_a_rejected_auth_event_is_not_relied_on() -> None:
