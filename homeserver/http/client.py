@@ -14,7 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from homeserver.errors import RemoteError
 from homeserver.http.gate.fetching import Fetcher
-from homeserver.http.gate.reading import Answer, Sink
+from homeserver.http.gate.reading import Answer, OpenSink
 from homeserver.http.wire import encode_json
 from homeserver.runtime.clock import Clock
 
@@ -43,12 +43,12 @@ class OutboundHttp:
         max_redirects: int = 0,
         max_bytes: int | None = None,
         timeout_ms: int | None = None,
-        sink: Sink | None = None,
+        open_sink: OpenSink | None = None,
     ) -> Answer:
         """Ask, and wait for the whole answer, whatever its status is.
 
-        `timeout_ms` is for everything, from the name's resolution over redirects to the last byte. With a
-        `sink` the body of a success goes there piece by piece.
+        `timeout_ms` is for everything, from the name's resolution over redirects to the last byte. What
+        `open_sink` makes takes the body of a success piece by piece.
 
         Raises:
             RemoteError: there was no answer, or more than `max_bytes` of it, or none in time.
@@ -63,7 +63,7 @@ class OutboundHttp:
                 timeout_ms=limit_ms,
                 max_bytes=self._max_bytes if max_bytes is None else max_bytes,
                 max_redirects=max_redirects,
-                sink=sink,
+                open_sink=open_sink,
             )
         )
         expired: list[bool] = []

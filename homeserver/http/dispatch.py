@@ -129,8 +129,10 @@ def answer_error(error: Exception, request: Request) -> Answer:
     answer = refusal(error)
     if answer is None:
         if not request.is_disconnected:
-            id = request.request_id
-            _log.error("request failed", operation=request.operation, request=id, exc_info=error)
+            # The context of the request has been left already, so its ID is said here.
+            _log.error(
+                "request failed", operation=request.operation, request=request.request_id, exc_info=error
+            )
         return INTERNAL_ERROR
     return answer
 
@@ -156,21 +158,25 @@ class _Drive:
         self._request = request
         self._reply = reply
 
+    def _throw(self, error: BaseException) -> Any:
+        return self._coroutine.throw(error)
+
     def step(self, result: object) -> None:
         """Run until the handler waits again or is done.
 
-        A result need not be passed on: an awaited Deferred hands it to the coroutine by itself. A failure must,
-        as a Deferred that is running its callbacks does not.
+        A result need not be passed on: an awaited Deferred hands it to the coroutine by itself. A failure
+        must, as a Deferred that is running its callbacks does not.
         """
         try:
-            if isinstance(result, Failure):
-                waiting = self._context.run(self._coroutine.throw, result.value)
+            if isinstance(result, Failure) and result.value is not None:
+                error = result.value.with_traceback(result.getTracebackObject())
+                waiting = self._context.run(self._throw, error)
             else:
                 waiting = self._context.run(self._coroutine.send, None)
         except StopIteration as stop:
             answer = stop.value
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
-            answer = answer_error(error, self._request)
+        except Exception as bad:  # noqa: BLE001 - whatever it is, the client gets an answer
+            answer = answer_error(bad, self._request)
         else:
             assert isinstance(waiting, Deferred), f"{self._request.operation} awaited {waiting!r}"
             waiting.addBoth(self.step)

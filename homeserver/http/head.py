@@ -21,6 +21,7 @@ _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _REQUEST_LINE = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([01])"
 ).fullmatch
+_NOT_ASCII = re.compile(rb"[\x80-\xff]").sub
 _LENGTH = re.compile(rb"[0-9]{1,15}").fullmatch
 _ABSOLUTE = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 
@@ -37,7 +38,7 @@ for _name in _COMMON.encode().split():
     _lower = _name.lower()
     _NAMES[_name] = _NAMES[_lower] = _lower
 # What may be said only once: two of them are two readings.
-_SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type"})
+_SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding", b"content-type"})
 
 
 class BadRequest(Exception):
@@ -85,7 +86,10 @@ def parse_head(data: bytes, previous: Head | None = None) -> Head:
         if is_1_1 and b"host" not in headers:
             raise BadRequest("no Host header")
         length = _body_length(headers, is_1_1=is_1_1)
-    path = _origin_form(target.decode("latin-1"))
+    if not target.isascii():
+        # COMPAT(clients): some send UTF-8 as it is.
+        target = _NOT_ASCII(lambda found: b"%%%02X" % found[0][0], target)
+    path = _origin_form(target.decode("ascii"))
     return Head(method.decode("ascii"), path, block, headers, length, is_1_1=is_1_1)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 _NAT64 = ip_network("64:ff9b::/96")
+_COMPATIBLE = ip_network("::/96")
+_ISATAP = 0x5EFE
 
 
 class AddressPolicy:
@@ -35,7 +37,7 @@ def _embedded(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
     """The IPv4 addresses that an IPv6 address leads to by translation or a tunnel."""
     if isinstance(address, IPv4Address):
         return []
-    found = [address.ipv4_mapped, address.sixtofour]
-    if address in _NAT64:
+    found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    if address in _NAT64 or address in _COMPATIBLE or (int(address) >> 32) & 0xFFFF == _ISATAP:
         found.append(IPv4Address(int(address) & 0xFFFF_FFFF))
     return [each for each in found if each is not None]

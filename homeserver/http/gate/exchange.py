@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from io import BytesIO
 from typing import Any
 
 from OpenSSL import SSL
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectError, ConnectionAborted, ConnectionClosed, DNSLookupError
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.error import (
+    ConnectError,
+    ConnectingCancelledError,
+    ConnectionAborted,
+    ConnectionClosed,
+    DNSLookupError,
+)
 from twisted.web.client import (
-    FileBodyProducer,
     RequestGenerationFailed,
     RequestTransmissionFailed,
     ResponseFailed,
@@ -18,13 +22,15 @@ from twisted.web.client import (
 )
 from twisted.web.error import SchemeNotSupported
 from twisted.web.http_headers import Headers
+from twisted.web.iweb import IBodyProducer
+from zope.interface import implementer
 
 from homeserver.errors import RemoteError
 from homeserver.http.gate.reading import Answer, OpenSink, read_answer
 from homeserver.runtime.clock import Clock
 
-# What Twisted raises for what the other side, or the network, did or did not do. A host name or URL that cannot
-# be written is a ValueError.
+# What Twisted raises for what the other side, or the network, did or did not do. A host name or URL that
+# cannot be written is a ValueError.
 _FAILURES = (
     ConnectError,
     ConnectionClosed,
@@ -71,13 +77,11 @@ async def exchange(
     timer = clock.call_later(timeout_ms / 1000, expire)
     try:
         return await running
-    except CancelledError as error:
-        if not expired:
-            raise
-        raise NoAnswer(f"no answer from {_host(url)} within {timeout_ms} ms") from error
-    except _FAILURES as error:
+    except (CancelledError, ConnectingCancelledError, *_FAILURES) as error:
         if expired:
             raise NoAnswer(f"no answer from {_host(url)} within {timeout_ms} ms") from error
+        if _is_cancelled(error):
+            raise CancelledError from error
         raise NoAnswer(f"cannot reach {_host(url)}: {_describe(error)}") from error
     finally:
         if timer.active():
@@ -96,20 +100,50 @@ async def _exchange(
     sent = Headers({name: [value] for name, value in headers.items()})
     try:
         response = await agent.request(method.encode(), url.encode(), sent, _producer(body))
-    except ResponseNeverReceived:
-        if method not in ("GET", "PUT"):
+    except ResponseNeverReceived as error:
+        if method != "PUT" or _is_cancelled(error):
             raise
-        # A connection that was kept may have been closed meanwhile; these two may be repeated.
+        # A connection that was kept may have been closed meanwhile. Twisted repeats a GET by itself, but not
+        # this.
         response = await agent.request(method.encode(), url.encode(), sent, _producer(body))
     return await read_answer(response, max_bytes=max_bytes, open_sink=open_sink)
 
 
-def _producer(body: bytes | None) -> FileBodyProducer | None:
-    return None if body is None else FileBodyProducer(BytesIO(body))
+def _producer(body: bytes | None) -> _Body | None:
+    return None if body is None else _Body(body)
+
+
+@implementer(IBodyProducer)
+class _Body:
+    """A body that is in memory. Twisted's own producer of files takes its turns on the process's real reactor."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self.length = len(body)
+
+    def startProducing(self, consumer: Any) -> Deferred[None]:
+        """Write it all."""
+        consumer.write(self._body)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """It is written already."""
+
+    def resumeProducing(self) -> None:
+        """It is written already."""
+
+    def stopProducing(self) -> None:
+        """It is written already."""
 
 
 def _host(url: str) -> str:
     return url.partition("://")[2].partition("/")[0]
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    """Whether it is our own caller who did not want to wait any longer; Twisted hides that too."""
+    reasons = [reason.value for reason in getattr(error, "reasons", None) or ()]
+    return any(isinstance(one, CancelledError | ConnectingCancelledError) for one in (error, *reasons))
 
 
 def _describe(error: BaseException) -> str:

@@ -5,10 +5,13 @@ Every connection, also one after a redirect, passes the address policy; a URL of
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
+import idna
 from twisted.web.client import URI, Agent, HTTPConnectionPool
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
@@ -24,6 +27,10 @@ from homeserver.runtime.clock import Clock
 DEFAULT_TIMEOUT_MS = 30_000
 DEFAULT_MAX_BYTES = 1024 * 1024
 KEPT_CONNECTION_S = 30
+# What stays as it is in a URL: everything that has a meaning there, and what is encoded already.
+_PATH = "/%:=&~+!$,;'@()*"
+_QUERY = _PATH + "?[]"
+_is_host = re.compile(r"[0-9A-Za-z._:-]+", re.ASCII).fullmatch
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -60,7 +67,7 @@ class Fetcher:
         sent = {"User-Agent": self._user_agent, **(headers or {})}
         seen = set()
         for _ in range(max_redirects + 1):
-            check_url(url)
+            url = ascii_url(url)
             answer = await exchange(
                 self._agent,
                 self._clock,
@@ -74,7 +81,7 @@ class Fetcher:
             )
             location = answer.headers.get("location")
             if answer.status not in _REDIRECTS or location is None or max_redirects == 0:
-                return answer
+                return replace(answer, url=url)
             seen.add(url)
             before, url = url, urljoin(url, location)
             if url in seen:
@@ -91,19 +98,28 @@ class Fetcher:
         await self._pool.closeCachedConnections()
 
 
-def check_url(url: str) -> None:
-    """Whether the URL is one that a server may be asked to fetch.
+def ascii_url(url: str) -> str:
+    """The URL as it goes over the wire, if it is one that a server may be asked to fetch.
 
     Raises:
-        RemoteError: it is not.
+        RemoteError: it is not: another scheme, no host, or a user and a password.
     """
     try:
         parts = urlsplit(url)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        valid = False
-    if not valid or not url.isascii() or any(ord(character) <= 32 for character in url):
-        raise RemoteError(f"{url[:100]!r} is not a URL that can be fetched")
+        host, port = parts.hostname or "", parts.port
+        host = host if host.isascii() else idna.encode(host, uts46=True).decode("ascii")
+    except (ValueError, idna.IDNAError):
+        raise RemoteError(f"{_without_user(url)!r} is not a URL") from None
+    if parts.scheme not in ("http", "https") or port == 0 or "@" in parts.netloc or not _is_host(host):
+        raise RemoteError(f"{_without_user(url)!r} is not a URL that can be fetched")
+    netloc = (f"[{host}]" if ":" in host else host) + (f":{port}" if port is not None else "")
+    query = f"?{quote(parts.query, safe=_QUERY)}" if parts.query else ""
+    return f"{parts.scheme}://{netloc}{quote(parts.path or '/', safe=_PATH)}{query}"
+
+
+def _without_user(url: str) -> str:
+    """A URL as errors show it."""
+    return re.sub(r"//[^/?#]*@", "//", url)[:100]
 
 
 @implementer(IAgentEndpointFactory)

@@ -23,11 +23,15 @@ MAX_HEAD_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What another machine answered. Header names are in lower case; the first of several counts."""
+    """What another machine answered. Header names are in lower case; the first of several counts.
+
+    `url` is where it came from in the end, if redirects were followed.
+    """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    url: str = ""
 
 
 class AnswerTooLarge(RemoteError):

@@ -48,8 +48,8 @@ class Echo(Protocol):
     """Sends back what it gets."""
 
     def dataReceived(self, data: bytes) -> None:
-        assert self.transport is not None
-        self.transport.write(data)
+        transport: Any = self.transport
+        transport.write(data)
 
 
 class Endpoints:
@@ -67,7 +67,9 @@ class Endpoints:
         return {"user": who.user_id, **msgspec.structs.asdict(query)}
 
     @endpoint("PUT", "/_matrix/client/v3/rooms/{room_id}/typing/{user_id}", rate_limit=RateLimit("typing"))
-    async def set_typing(self, who: Requester, room_id: RoomID, user_id: UserID, body: Typing) -> dict[str, Any]:
+    async def set_typing(
+        self, who: Requester, room_id: RoomID, user_id: UserID, body: Typing
+    ) -> dict[str, Any]:
         """Its parameters."""
         return {"room": room_id, "user": user_id, "typing": body.typing, "timeout": body.timeout}
 
@@ -198,7 +200,9 @@ class Endpoints:
 class Served:
     """The server; `lines` are its access lines."""
 
-    def __init__(self, reactor: VirtualReactor, *, limiter: RateLimiter | None = None, **options: Any) -> None:
+    def __init__(
+        self, reactor: VirtualReactor, *, limiter: RateLimiter | None = None, **options: Any
+    ) -> None:
         self.reactor = reactor
         self.endpoints = Endpoints()
         self.lines: list[str] = []
@@ -234,8 +238,7 @@ class Peer:
         self._received = bytearray()
         self.is_closed = False
         self.transport = MemoryTransport(address, self._receive, self._close)
-        protocol = server.buildProtocol(self.transport.getPeer())
-        assert protocol is not None
+        protocol: Any = server.buildProtocol(None)
         self.transport.protocol = protocol
         protocol.makeConnection(self.transport)
 

@@ -63,7 +63,9 @@ def test_what_is_no_json_or_ambiguous_is_refused(text: bytes) -> None:
 
 
 @given(VALUES, st.text(max_size=3), st.data())
-def test_a_key_that_is_said_twice_is_refused_wherever_it_stands(value: Any, key: str, data: st.DataObject) -> None:
+def test_a_key_that_is_said_twice_is_refused_wherever_it_stands(
+    value: Any, key: str, data: st.DataObject
+) -> None:
     def spoil(inner: Any) -> str:
         """The value's text, with an object in it that says `key` twice."""
         if isinstance(inner, list) and inner:
@@ -73,7 +75,9 @@ def test_a_key_that_is_said_twice_is_refused_wherever_it_stands(value: Any, key:
             at = data.draw(st.sampled_from(sorted(inner)))
             return (
                 "{"
-                + ",".join(f"{json.dumps(k)}:{spoil(v) if k == at else json.dumps(v)}" for k, v in inner.items())
+                + ",".join(
+                    f"{json.dumps(k)}:{spoil(v) if k == at else json.dumps(v)}" for k, v in inner.items()
+                )
                 + "}"
             )
         return f"{{{json.dumps(key)}:{json.dumps(inner)},{json.dumps(key)}:1}}"

@@ -12,7 +12,9 @@ from tests.unit.http.served import Served, status_of
 
 
 def test_a_head_is_read() -> None:
-    head = parse_head(b"PUT /a%20b?c=d HTTP/1.1\r\nHost: x\r\nX-Odd:\t one \r\nx-odd: two\r\nContent-Length: 3")
+    head = parse_head(
+        b"PUT /a%20b?c=d HTTP/1.1\r\nHost: x\r\nX-Odd:\t one \r\nx-odd: two\r\nContent-Length: 3"
+    )
     assert (head.method, head.target, head.length, head.is_1_1) == ("PUT", "/a%20b?c=d", 3, True)
     assert head.headers == {b"host": b"x", b"x-odd": b"one, two", b"content-length": b"3"}
 
@@ -20,6 +22,10 @@ def test_a_head_is_read() -> None:
 def test_an_absolute_target_is_taken_by_its_path() -> None:
     assert parse_head(b"GET HTTP://user@host:1/path?q HTTP/1.1\r\nHost: x").target == "/path?q"
     assert parse_head(b"GET http://host HTTP/1.1\r\nHost: x").target == "/"
+
+
+def test_utf_8_in_a_target_is_taken_as_if_it_were_encoded() -> None:
+    assert parse_head("GET /rooms/ü HTTP/1.1\r\nHost: x".encode()).target == "/rooms/%C3%BC"
 
 
 def test_repeated_headers_are_read_once() -> None:
