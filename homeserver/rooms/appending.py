@@ -13,8 +13,8 @@ from homeserver.rooms.live_room import Head, LiveRoom, is_join
 from homeserver.rooms.notifications import encode_notified
 from homeserver.rooms.timeline import TimelineEvent
 from homeserver.runtime.notifier import LogKind
+from storage import auth_citations, membership, relations
 from storage import events as event_rows
-from storage import membership, relations
 from storage import rooms as room_rows
 from storage.transaction import Slot, Transaction
 
@@ -35,6 +35,8 @@ class Append:
     may_redact: frozenset[EventID] = frozenset()
     """The redactions among `events` whose sender has the power to redact anybody's events."""
     is_new_room: bool = False
+    is_remote: bool = False
+    """Whether redactions may have come before their targets."""
 
 
 @dataclass(slots=True)
@@ -61,6 +63,8 @@ def persist(txn: Transaction, append: Append, server_name: ServerName) -> None:
             positions[event.event.event_id] = slot
         if event.flags & event_rows.HIDDEN == 0:
             _relate(txn, number, event, slot)
+            if append.is_remote:
+                redacted.extend(_redact_late(txn, number, event))
             redacted.extend(_redact(txn, number, event, append.may_redact))
     room_rows.save_state_nodes(txn, number, append.new_nodes)
     head = append.head
@@ -98,7 +102,8 @@ def _insert(txn: Transaction, room: int, timeline_event: TimelineEvent) -> Slot 
             ref=event.event_id,
             payload=timeline_event,
         )
-    replaced = timeline_event.replaced
+    if event.state_key is not None:
+        auth_citations.save(txn, timeline_event.number, event.auth_events)
     event_rows.insert(
         txn,
         number=timeline_event.number,
@@ -113,7 +118,7 @@ def _insert(txn: Transaction, room: int, timeline_event: TimelineEvent) -> Slot 
         flags=timeline_event.flags,
         seq=timeline_event.seq,
         state_before=timeline_event.state_before,
-        replaces=None if replaced is None else timeline_event.replaced_number,
+        replaces=timeline_event.replaced_number,
         notify=encode_notified(timeline_event.notified),
         device=timeline_event.device_id,
         txn_id=timeline_event.txn_id,
@@ -163,6 +168,16 @@ def _redact(
         if event.event_id not in may_redact and domain_of(event.sender) != domain_of(target.sender):
             return []
         return [_apply(txn, row.number, target, timeline_event.number, event)]
+    return []
+
+
+def _redact_late(txn: Transaction, room: int, timeline_event: TimelineEvent) -> list[_Redacted]:
+    """Apply the redactions of this event that came before it; only its sender's server could ask for those."""
+    target = timeline_event.event
+    for row in event_rows.by_number(txn, relations.waiting_redactions(txn, target.event_id)).values():
+        because = Event.from_json(row.json, target.version, row.event_id)
+        if row.room == room and domain_of(because.sender) == domain_of(target.sender):
+            return [_apply(txn, timeline_event.number, target, row.number, because)]
     return []
 
 

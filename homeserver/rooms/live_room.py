@@ -58,7 +58,7 @@ class Head:
     root: NodeHash
     extremities: Mapping[EventID, int]
     """The forward extremities and their depths."""
-    pending: Mapping[StateKey, Event] = field(default_factory=dict)
+    pending: Mapping[StateKey, Event | None] = field(default_factory=dict)
     """State events that are not committed yet."""
     last_seq: int = 0
     first_seq: int = 1
@@ -79,14 +79,18 @@ class HeadState(Mapping[StateKey, Event]):
     def __getitem__(self, key: StateKey) -> Event:
         pending = self._room.head.pending
         if pending and key in pending:
-            return pending[key]
+            event = pending[key]
+            if event is None:
+                raise KeyError(key)
+            return event
         return self._room.state[key]
 
     def __iter__(self) -> Iterator[StateKey]:
-        return iter({**self._room.state, **self._room.head.pending})
+        merged = {**self._room.state, **self._room.head.pending}
+        return (key for key, event in merged.items() if event is not None)
 
     def __len__(self) -> int:
-        return len(self._room.state.keys() | self._room.head.pending.keys())
+        return sum(1 for _ in self)
 
 
 class LiveRoom:
@@ -250,7 +254,7 @@ class LiveRoom:
                 membership = None if event is None else event.content.get("membership")
                 self._count_member(UserID(key[1]), membership)
         if self.head.pending:
-            pending = {k: e for k, e in self.head.pending.items() if changes.get(k) is not e}
+            pending = {k: e for k, e in self.head.pending.items() if k not in changes or changes[k] is not e}
             self.head = replace(self.head, pending=pending)
 
     def set_receipt(self, key: ReceiptKey, receipt: Receipt) -> None:

@@ -86,7 +86,7 @@ class RoomWriter:
         room = self._rooms.find(room_id) or await self._rooms.load(room_id)
         if transaction is not None and transaction in room.sending:
             # The first of the two is on its way to the disk; after this job it is there, or has failed.
-            await self._db.run(_wait_for_turn)
+            await self._db.run(wait_for_turn)
             room = self._rooms.find(room_id) or await self._rooms.load(room_id)
         if transaction is not None and (known := room.transactions.get(transaction)) is not None:
             return known
@@ -233,5 +233,5 @@ class RoomWriter:
         return [entry.event for entry in append.events]
 
 
-def _wait_for_turn(_txn: Transaction) -> None:
+def wait_for_turn(_txn: Transaction) -> None:
     """Jobs commit in order: when this one is done, so are those before it."""

@@ -137,3 +137,10 @@ CREATE TABLE network_rooms (
     room BIGINT NOT NULL,
     PRIMARY KEY (appservice, network, room)
 ) WITHOUT ROWID;
+
+-- Which state events cite an event in their auth_events: state resolution in large rooms climbs by it.
+CREATE TABLE auth_citations (
+    cited TEXT NOT NULL,
+    citing BIGINT NOT NULL,
+    PRIMARY KEY (cited, citing)
+) WITHOUT ROWID;

@@ -1,0 +1,306 @@
+"""Events that other servers wrote: judged by their own auth events, by the state before them, and by the state now.
+
+This is the room's side of receiving: whoever calls has verified signatures and hashes, and has fetched what the event
+refers to. Judging reads the database on a thread; what it finds is applied only if the room's head is still the one
+that was judged, else it is judged again.
+Spec: https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-a-pdu
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from homeserver.errors import AuthRejected, HearthError
+from homeserver.events import state_tree
+from homeserver.events.auth_rules import check_auth_events, check_event_auth
+from homeserver.events.auth_selection import auth_keys
+from homeserver.events.event import Event, create_id_of_room
+from homeserver.events.power_levels import CREATE, PowerLevels
+from homeserver.events.room_versions import RoomVersion
+from homeserver.events.state_tree import NodeHash, key_hash
+from homeserver.ids import EventID, ServerName, StateKey
+from homeserver.rooms.appending import Append, persist
+from homeserver.rooms.live_room import Head, LiveRoom, is_join
+from homeserver.rooms.notifications import notified_by
+from homeserver.rooms.numbers import EventNumbers
+from homeserver.rooms.registry import Rooms
+from homeserver.rooms.resolution import Resolved, StoredRoom
+from homeserver.rooms.sequence import takes_seq
+from homeserver.rooms.timeline import TimelineEvent
+from homeserver.rooms.writer import wait_for_turn
+from storage.database import Database
+from storage.events import EventFlag, EventRow
+from storage.transaction import Transaction
+
+MAX_TRIES = 20
+
+
+class Fate(Enum):
+    """What became of an event."""
+
+    ACCEPTED = "accepted"
+    SOFT_FAILED = "soft-failed"
+    REJECTED = "rejected"
+    KNOWN = "known already"
+
+
+class Missing(HearthError):
+    """The event refers to events that are not here; whoever has them must be asked first."""
+
+    def __init__(self, auth_events: list[EventID]) -> None:
+        super().__init__("the event refers to events that are not here")
+        self.auth_events = auth_events
+        self.prev_events: list[EventID] = []
+
+
+@dataclass(slots=True)
+class _Judged:
+    """What the database has to say about an event on a head."""
+
+    before: Resolved
+    after: Resolved
+    current: Resolved
+    changes: dict[StateKey, Event | None]
+    numbers: dict[StateKey, int]
+    rejected: str | None = None
+    replaced: Event | None = None
+    replaced_number: int | None = None
+    may_redact: bool = False
+
+
+class Incoming:
+    """Takes events of other servers into rooms that this server is in."""
+
+    def __init__(self, db: Database, rooms: Rooms, numbers: EventNumbers, *, server_name: ServerName) -> None:
+        self._db = db
+        self._rooms = rooms
+        self._numbers = numbers
+        self._server_name = server_name
+
+    async def accept(
+        self, event: Event, *, soft_fail: str | None = None, backfilled_state: NodeHash | None = None
+    ) -> Fate:
+        """Judge and append one event.
+
+        `soft_fail` is a reason found elsewhere not to show it (a policy server's refusal). `backfilled_state` is the
+        state before the event where another server had to tell it, since events between are missing.
+
+        Raises:
+            Missing: its auth events, or (without `backfilled_state`) its prev events, are not here.
+            NotFound: this server does not know the room.
+        """
+        number = self._numbers.next()
+        for _ in range(MAX_TRIES):
+            room = await self._rooms.load(event.room_id)
+            if room.writes_in_flight:
+                # What the head is made of must be on the disk before it can be judged there.
+                await self._db.run(wait_for_turn)
+                continue
+            head = room.head
+            judged = await self._db.read(
+                _judge, event, room.version, head, dict(room.nodes), number, backfilled_state
+            )
+            if judged is None:
+                return Fate.KNOWN
+            room = await self._rooms.load(event.room_id)
+            if room.head is head and not room.writes_in_flight:
+                return await self._apply(room, event, number, judged, soft_fail)
+        raise RuntimeError(f"the room {event.room_id} does not hold still")
+
+    async def _apply(
+        self, room: LiveRoom, event: Event, number: int, judged: _Judged, soft_fail: str | None
+    ) -> Fate:
+        """From here to the commit nothing waits."""
+        fate = Fate.ACCEPTED
+        flags = 0
+        if judged.rejected is not None:
+            fate, flags = Fate.REJECTED, int(EventFlag.REJECTED)
+        elif soft_fail is not None or not self._allowed_now(room, event):
+            fate, flags = Fate.SOFT_FAILED, int(EventFlag.SOFT_FAILED)
+        entry = TimelineEvent(
+            event,
+            number=number,
+            position=0,
+            flags=flags,
+            state_before=judged.before.root,
+            replaced=judged.replaced,
+            replaced_number=judged.replaced_number,
+        )
+        append = Append(
+            room, [entry], room.head, new_nodes={**judged.before.new_nodes, **judged.after.new_nodes}
+        )
+        append.is_remote = True
+        if fate is Fate.ACCEPTED:
+            self._advance(room, entry, append, judged)
+        room.writes_in_flight += 1
+        try:
+            await self._db.run(persist, append, self._server_name)
+        except BaseException:
+            self._rooms.drop(room)
+            raise
+        finally:
+            room.writes_in_flight -= 1
+        return fate
+
+    @staticmethod
+    def _advance(room: LiveRoom, entry: TimelineEvent, append: Append, judged: _Judged) -> None:
+        event, head = entry.event, room.head
+        extremities = {key: depth for key, depth in head.extremities.items() if key not in event.prev_events}
+        extremities[event.event_id] = event.depth
+        if takes_seq(event):
+            head = replace(head, last_seq=head.last_seq + 1)
+            entry.seq = head.last_seq
+        append.new_nodes.update(judged.current.new_nodes)
+        append.state_changes = judged.changes
+        append.numbers = judged.numbers
+        if judged.may_redact:
+            append.may_redact = frozenset({event.event_id})
+        for key, changed in judged.changes.items():
+            before = room.state.get(key)
+            if changed is not None and before is not None and is_join(changed) and is_join(before):
+                append.stayed.add(key)
+        room.nodes.update(append.new_nodes)
+        room.head = append.head = Head(
+            judged.current.root,
+            extremities,
+            {**head.pending, **judged.changes},
+            head.last_seq,
+            head.first_seq,
+        )
+        entry.notified = notified_by(room, event)
+
+    @staticmethod
+    def _allowed_now(room: LiveRoom, event: Event) -> bool:
+        """Check 6: would the current state let the event in?"""
+        if room.partial_state:
+            return True
+        try:
+            check_event_auth(event, room.head_state, power_levels=room.power_levels)
+        except AuthRejected:
+            return False
+        return True
+
+
+def _judge(
+    txn: Transaction,
+    event: Event,
+    version: RoomVersion,
+    head: Head,
+    nodes: dict[NodeHash, bytes],
+    number: int,
+    told_state: NodeHash | None,
+) -> _Judged | None:
+    """Checks 4 and 5, the state before and after the event, and current state with it; None if it is known."""
+    room = StoredRoom(txn, event.room_id, version, nodes)
+    known = room.rows([event.event_id]).get(event.event_id)
+    if known is not None and not known.flags & EventFlag.OUTLIER:
+        return None
+    auth_events = room.events(event.auth_events)
+    missing = Missing([each for each in event.auth_events if each not in auth_events])
+    prev_rows = room.rows(event.prev_events)
+    if told_state is None:
+        missing.prev_events = [
+            each
+            for each in event.prev_events
+            if each not in prev_rows or prev_rows[each].state_before is None
+        ]
+    if missing.auth_events or missing.prev_events:
+        raise missing
+    rejected = _check_own_auth(room, event, auth_events)
+    before = Resolved(told_state) if told_state is not None else _state_before(room, prev_rows.values())
+    if rejected is None:
+        rejected = _check_against(room, event, before.root)
+    replaced = None if event.key is None else room.find_state(before.root, event.key)
+    replaced_number = None
+    after = before
+    if event.key is not None and rejected is None:
+        replaced_number = state_tree.get(before.root, key_hash(*event.key), room.load_node)
+        root, added = state_tree.update(before.root, {key_hash(*event.key): number}, room.load_node)
+        room.nodes.update(added)
+        after = Resolved(root, {**before.new_nodes, **added})
+    judged = _Judged(before, after, after, {}, {}, rejected, replaced, replaced_number)
+    if rejected is None:
+        room.expect(event, number)
+        _find_current(room, event, head, judged)
+        judged.may_redact = _may_redact(room, event, before.root)
+    return judged
+
+
+def _find_current(room: StoredRoom, event: Event, head: Head, judged: _Judged) -> None:
+    """Current state once the event is an extremity: that after it, resolved with what other forks there are."""
+    others = [each for each in head.extremities if each not in event.prev_events]
+    if others:
+        rows = room.rows(others)
+        states = [state for row in rows.values() if (state := room.state_after(row)) is not None]
+        judged.current = room.resolve([judged.after.root, *(state.root for state in states)])
+        for state in states:
+            judged.current.new_nodes.update(state.new_nodes)
+    judged.changes = room.changes(head.root, judged.current.root)
+    judged.numbers = {
+        key: room.number_of(changed.event_id)
+        for key, changed in judged.changes.items()
+        if changed is not None and key[0] == "m.room.member"
+    }
+
+
+def _state_before(room: StoredRoom, prev_rows: Iterable[EventRow]) -> Resolved:
+    states = [state for row in prev_rows if (state := room.state_after(row)) is not None]
+    if len(states) == 1:
+        return states[0]
+    resolved = room.resolve([state.root for state in states])
+    for state in states:
+        resolved.new_nodes.update(state.new_nodes)
+    return resolved
+
+
+def _create_event(room: StoredRoom, event: Event, root: NodeHash | None = None) -> Event | None:
+    if event.version.room_id_is_create_event_id:
+        create_id = create_id_of_room(event.room_id)
+        return room.events([create_id]).get(create_id)
+    return None if root is None else room.find_state(root, CREATE)
+
+
+def _check_own_auth(room: StoredRoom, event: Event, auth_events: Mapping[EventID, Event]) -> str | None:
+    """Check 4: by the auth events that it names; the reason why not, or None."""
+    state = {found.key: found for found in auth_events.values() if found.key is not None}
+    create = _create_event(room, event)
+    if create is not None:
+        state[CREATE] = create
+    try:
+        check_auth_events(event, auth_events.values(), room.rejected)
+        check_event_auth(event, state)
+    except AuthRejected as error:
+        return f"its own auth events: {error}"
+    return None
+
+
+def _check_against(room: StoredRoom, event: Event, root: NodeHash) -> str | None:
+    """Check 5: by the state before it; the reason why not, or None."""
+    keys = auth_keys(event.type, event.sender, event.state_key, event.content, event.version)
+    found = {key: room.find_state(root, key) for key in [*keys, CREATE]}
+    state = {key: each for key, each in found.items() if each is not None}
+    try:
+        check_event_auth(event, state)
+    except AuthRejected as error:
+        return f"the state before it: {error}"
+    return None
+
+
+def _may_redact(room: StoredRoom, event: Event, root: NodeHash) -> bool:
+    if event.type != "m.room.redaction":
+        return False
+    create = _create_event(room, event, root)
+    if create is None:
+        return False
+    power = room.find_state(root, ("m.room.power_levels", ""))
+    levels = PowerLevels.of(power, create, event.version)
+    return levels.user(event.sender) >= levels.redact
+
+
+def state_root(room: StoredRoom, state: Sequence[Event], numbers: Mapping[EventID, int]) -> Resolved:
+    """A whole state map, as another server told it, as a tree."""
+    changes = {key_hash(*event.key): numbers[event.event_id] for event in state if event.key is not None}
+    root, nodes = state_tree.update(state_tree.EMPTY, changes, room.load_node)
+    return Resolved(root, nodes)
