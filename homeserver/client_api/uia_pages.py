@@ -54,7 +54,7 @@ def form_page(form: Form, session_id: str, *, error: str | None = None) -> HtmlR
         origin = "https://" + urlsplit(form.script_url).netloc
         sources = f"{origin} https://www.gstatic.com"
         policy += f"; script-src {sources}; frame-src {origin}; connect-src {origin}"
-    return HtmlResponse(html, status=200 if error is None else 400, policy=policy)
+    return HtmlResponse(html, policy=policy)
 
 
 def done_page() -> HtmlResponse:

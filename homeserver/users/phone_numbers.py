@@ -31,7 +31,7 @@ QA | 975 BT | 976 MN | 977 NP | 992 TJ | 993 TM | 994 AZ | 995 GE | 996 KG | 998
 _CALLING_CODES = {
     country: entry.split()[0] for entry in _COUNTRIES.split("|") for country in entry.split()[1:]
 }
-# What is dialled before the area code within a country, where it is not "0" (Italy's 0 is part of the number).
+# What is dialled before the area code inside a country, unless "0" (Italy's 0 is part of the number).
 _TRUNK_PREFIXES = {"1": "1", "7": "8", "36": "06", "39": "", "370": "8", "378": ""}
 
 

@@ -73,7 +73,8 @@ class AccountServer:
             limiter,
         )
         self._watch = Watch()
-        self._factory = HttpServer(router, clock, write_access=lambda line: None)
+        # Twisted's interfaces are zope's, which mypy does not know for what they are.
+        self._factory: Any = HttpServer(router, clock, write_access=lambda line: None)
 
     def client(self, access_token: str | None = None, *, address: str = "10.0.0.1") -> Client:
         """Somebody who speaks HTTP with the server."""

@@ -8,6 +8,7 @@ import bcrypt
 import pytest
 
 from homeserver.app.users import UserParts
+from homeserver.ids import DeviceID
 from homeserver.runtime.notifier import LogKind
 from homeserver.users.session_events import SessionEvent
 from storage import threepids, users
@@ -243,8 +244,9 @@ class TestLogout:
         assert answer.json["soft_logout"] is False
         devices = (await other.request("GET", "/devices"))["devices"]
         assert [device["device_id"] for device in devices] == ["LAPTOP"]
-        assert SessionEvent(user_id_of("alice"), devices and "PHONE", has_ended=True) in heard
-        assert not any(event.concerns(user_id_of("alice"), "LAPTOP") and event.has_ended for event in heard)
+        alice_id = user_id_of("alice")
+        assert SessionEvent(alice_id, DeviceID("PHONE"), has_ended=True) in heard
+        assert not any(event.concerns(alice_id, DeviceID("LAPTOP")) and event.has_ended for event in heard)
         assert server.logged(LogKind.DEVICE_LIST)[-1] == ("@alice:one.test", "PHONE")
 
     async def test_every_session_ends(self, server: AccountServer) -> None:
