@@ -30,12 +30,8 @@ def boundary_of(content_type: str) -> bytes | None:
 
 def build_head(boundary: bytes, headers: dict[str, str]) -> bytes:
     """Everything that comes before the media; after it comes `build_tail`."""
-    lines = [f"{name}: {_one_line(value)}".encode() for name, value in headers.items()]
-    return b"--%b\r\nContent-Type: application/json\r\n\r\n{}\r\n--%b\r\n%b\r\n\r\n" % (
-        boundary,
-        boundary,
-        b"\r\n".join(lines),
-    )
+    lines = b"".join(f"{name}: {_one_line(value)}\r\n".encode() for name, value in headers.items())
+    return b"--%b\r\nContent-Type: application/json\r\n\r\n{}\r\n--%b\r\n%b\r\n" % (boundary, boundary, lines)
 
 
 def build_tail(boundary: bytes) -> bytes:
