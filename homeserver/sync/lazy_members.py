@@ -34,15 +34,22 @@ class LazyMembers:
         *,
         is_first: bool,
         redundant: bool,
+        after_end: bool = False,
     ) -> dict[StateKey, Event]:
-        """The state without the members that nobody in `timeline` is, and with those who are and were not sent."""
+        """The state without the members that nobody in `timeline` is, and with those who are and were not sent.
+
+        With `after_end` it is the state after the timeline, and clients do not take state from the timeline itself.
+        """
         sent = self._known(user_id, device_id, room.room_id, forget=is_first)
-        in_timeline = {event.event.key for event in timeline}
+        in_timeline = {event.event.key for event in timeline if event.event.key is not None}
         reduced = {key: event for key, event in state.items() if key[0] != "m.room.member" or not is_first}
         needed = {event.event.sender for event in timeline}
         if is_first:
             needed.add(user_id)
             needed.update(UserID(hero) for hero in heroes(room.state, user_id))
+        if after_end:
+            needed.update(UserID(user) for kind, user in in_timeline if kind == "m.room.member")
+            in_timeline = set()
         for user in needed:
             key: StateKey = ("m.room.member", user)
             member = state.get(key) or room.state.get(key)

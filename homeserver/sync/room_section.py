@@ -112,6 +112,7 @@ class RoomSections:
                 window.events,
                 is_first=look.is_first or look.request.full_state,
                 redundant=look.request.filter.room.redundant_members,
+                after_end=look.request.wants_state_after,
             )
         fragment = self._encode(look, window, state.values(), personal=not shared)
         return self._fragments.keep(key, fragment) if shared and not lazy else fragment
