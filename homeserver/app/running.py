@@ -20,7 +20,7 @@ from homeserver.app.log_file import LogFile, open_log
 from homeserver.app.server import Homeserver, build_homeserver
 from homeserver.errors import HearthError
 from homeserver.events.signatures import SigningKey, parse_signing_keys
-from homeserver.http.listeners import close_all, listen_tcp, listen_unix
+from homeserver.http.listeners import listen_tcp, listen_unix
 from homeserver.http.ports import PortRefused, check_port
 from homeserver.http.server import HttpServer
 from homeserver.http.site import Limits
@@ -212,7 +212,9 @@ class Process:
         if self._homeserver is None:
             return
         _log.info("stopping")
-        close_all(self._ports)
+        # Awaited, since a Unix socket's lock is only given back once its port is closed.
+        for port in self._ports:
+            await port.stopListening()
         self._homeserver.begin_stopping()
         patience = self._clock.call_later(self._config.limits.shutdown_timeout_ms / 1000, self._abort)
         for site in self._sites:

@@ -109,7 +109,7 @@ def test_a_server_lives(operator: Operator) -> None:
         "password": "wonderland",
     }
     assert operator.asks("/_matrix/client/v3/login", body)[0] == 200
-    assert "in use" in operator.is_refused("register-user", "-u", "alice", "-p", "x", "--no-admin").lower()
+    assert "is taken" in operator.is_refused("register-user", "-u", "alice", "-p", "x", "--no-admin")
 
     assert "ready" in operator.says("logs", "-n", "100")
     operator.says("restart")
