@@ -41,7 +41,7 @@ class Logged:
 
     def check(self) -> None:
         if self.errors and not self._are_errors_expected:
-            shown = "\n".join(f"{entry['event']}: {entry}" for entry in self.errors)
+            shown = "\n".join(_shown(entry) for entry in self.errors)
             pytest.fail(f"errors were logged:\n{shown}", pytrace=False)
 
     def from_structlog(self, _logger: object, level: str, event: MutableMapping[str, Any]) -> Any:
@@ -56,6 +56,11 @@ class Logged:
             if failure is not None:
                 text += "\n" + failure.getTraceback()
             self.entries.append({"level": "error", "event": text})
+
+
+def _shown(entry: dict[str, Any]) -> str:
+    facts = {key: value for key, value in entry.items() if key not in ("event", "exception", "level")}
+    return f"{entry['event']}: {facts}\n{entry.get('exception', '')}"
 
 
 @pytest.fixture(autouse=True)
