@@ -12,6 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from config.config import Config
 from config.parsing import key_of
+from config.pending import is_pending
 from config.schema import declared
 
 PATH = Path(__file__).resolve().parents[1] / "docs" / "admin" / "configuration.md"
@@ -47,12 +48,12 @@ def document() -> str:
             lines.append(f"{more[0].upper()}{more[1:]}.\n")
         if not declared(one).is_flat:
             lines.append(f"Under `{key_of(one)}:`.\n")
-        lines += _settings(section, _default(one, section), 0)
+        lines += _settings(section, _default(one, section), one.name, 0)
         lines.append("")
     return "\n".join(lines)
 
 
-def _settings(section: Any, defaults: object, depth: int) -> Iterator[str]:
+def _settings(section: Any, defaults: object, path: str, depth: int) -> Iterator[str]:
     hints = get_type_hints(section)
     for one in fields(section):
         what = declared(one)
@@ -70,9 +71,11 @@ def _settings(section: Any, defaults: object, depth: int) -> Iterator[str]:
         rate = _rate(default)
         if rate is not None:
             notes = ["rate", f"default: {rate}"]
-        yield f"{'  ' * depth}- **`{key_of(one)}`** ({'; '.join(notes)}): {what.doc}"
+        place = f"{path}.{one.name}"
+        later = " *No effect yet.*" if is_pending(place) else ""
+        yield f"{'  ' * depth}- **`{key_of(one)}`** ({'; '.join(notes)}): {what.doc}{later}"
         if inner is not None and rate is None and not _is_rate(inner):
-            yield from _settings(inner, default if isinstance(default, inner) else None, depth + 1)
+            yield from _settings(inner, default if isinstance(default, inner) else None, place, depth + 1)
 
 
 def _default(one: Field[Any], hint: Any) -> Any:

@@ -50,6 +50,15 @@ def parse_text(text: str, *, base: Path | None = None, read_file: ReadFile = rea
     Raises:
         ConfigError: it is not YAML, or a setting is wrong.
     """
+    return parse(parse_yaml(text), base=base, read_file=read_file)
+
+
+def parse_yaml(text: str) -> Mapping[str, Any]:
+    """What a YAML text says, not looked at yet.
+
+    Raises:
+        ConfigError: it is not YAML, or no mapping.
+    """
     try:
         raw = yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is the safe one
     except yaml.MarkedYAMLError as error:
@@ -59,7 +68,7 @@ def parse_text(text: str, *, base: Path | None = None, read_file: ReadFile = rea
         raise ConfigError(f"this is not YAML: {error}") from error
     if not isinstance(raw, Mapping):
         raise ConfigError("the file must be a mapping of settings")
-    return parse(raw, base=base, read_file=read_file)
+    return raw
 
 
 def load(path: Path | str) -> Config:
@@ -69,13 +78,25 @@ def load(path: Path | str) -> Config:
         ConfigError: the file cannot be read, or what it says is wrong.
     """
     path = Path(path)
+    raw = load_raw(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        return parse(raw, base=path.resolve().parent)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def load_raw(path: Path | str) -> Mapping[str, Any]:
+    """What a file says, not looked at yet.
+
+    Raises:
+        ConfigError: the file cannot be read, or is not YAML.
+    """
+    path = Path(path)
+    try:
+        return parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 text") from error
-    try:
-        return parse_text(text, base=path.resolve().parent)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error

@@ -101,3 +101,15 @@ class RegistrationConfig:
         "How long a device may go unseen before it is logged out. Without it, for ever.",
         key="delete_stale_devices_after",
     )
+
+    def __post_init__(self) -> None:
+        is_verified = (
+            self.registration_requires_token
+            or self.registrations_require_3pid
+            or self.enable_registration_captcha
+        )
+        if self.enable_registration and not is_verified and not self.enable_registration_without_verification:
+            raise ValueError(
+                "enable_registration: nothing verifies who registers; set registration_requires_token, "
+                "registrations_require_3pid, enable_registration_captcha or enable_registration_without_verification"
+            )

@@ -23,6 +23,11 @@ class CachesConfig:
     def rooms_bytes(self) -> int:
         return self.memory * 3 // 4 if self.rooms is None else self.rooms
 
+    @property
+    def fragments_bytes(self) -> int:
+        """What readers of `/sync` share."""
+        return max(self.memory - self.rooms_bytes, self.memory // 8)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LimitsConfig:

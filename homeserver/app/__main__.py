@@ -7,6 +7,8 @@ import sys
 import click
 
 from config import ConfigError, load
+from config.loading import load_raw
+from config.pending import unheeded
 
 
 @click.command()
@@ -15,6 +17,7 @@ def main(path: str) -> None:
     """Run the homeserver."""
     try:
         config = load(path)
+        in_vain = list(unheeded(load_raw(path)))
     except ConfigError as error:
         sys.exit(f"hearth: {error}")
     # Twisted's fastest reactor must be chosen before anything asks for the reactor.
@@ -24,7 +27,7 @@ def main(path: str) -> None:
     from homeserver.app.running import CannotStart, run
 
     try:
-        run(config)
+        run(config, in_vain)
     except CannotStart as error:
         sys.exit(f"hearth: {error}")
 

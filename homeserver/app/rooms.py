@@ -12,6 +12,7 @@ from homeserver.rooms.access import RoomAccess
 from homeserver.rooms.aliases import Aliases
 from homeserver.rooms.bundles import Bundles
 from homeserver.rooms.creation import RoomCreation
+from homeserver.rooms.departures import Departures
 from homeserver.rooms.directory import Directory, RemoteDirectory
 from homeserver.rooms.history import History
 from homeserver.rooms.member_profiles import ProfilePropagation, StoredMemberProfiles
@@ -55,7 +56,7 @@ class RoomServices:
         server_name = config.server.server_name
         db, clock, notifier = surroundings.database, surroundings.clock, surroundings.notifier
         self.rules = StoredRules()
-        self.rooms = Rooms(db, self.rules, server_name=server_name)
+        self.rooms = Rooms(db, self.rules, server_name=server_name, memory_bytes=config.caches.rooms_bytes)
         self.rules_in_rooms = RulesInRooms(
             db, self.rooms, self.rules, notifier, surroundings.tasks, server_name=server_name
         )
@@ -92,3 +93,5 @@ class RoomServices:
         self.related = Related(db, self.visibility)
         propagation = ProfilePropagation(db, self.rooms, self.writer, self.profiles, surroundings.tasks)
         users.profiles.subscribe(propagation.profile_changed)
+        self.departures = Departures(db, self.memberships, surroundings.tasks)
+        users.deactivation.subscribe(self.departures.begin)

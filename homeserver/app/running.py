@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,8 @@ class CannotStart(Exception):
     """One sentence that says what stands in the way."""
 
 
-def run(config: Config) -> None:
-    """Serve until a signal ends it; what is in flight then is finished.
+def run(config: Config, in_vain: Sequence[str] = ()) -> None:
+    """Serve until a signal ends it; what is in flight then is finished. `in_vain` are settings to warn of.
 
     Raises:
         CannotStart: something stands in the way; nothing has been changed.
@@ -57,6 +58,8 @@ def run(config: Config) -> None:
         raise CannotStart(str(error)) from error
     keys = read_signing_keys(config.keys.signing_key_path)
     process = Process(config, reactor, keys)
+    for setting in in_vain:
+        _log.warning("this setting has no effect yet", setting=setting)
     reactor.callWhenRunning(process.start)
     reactor.addSystemEventTrigger("before", "shutdown", process.stop)
     reactor.run()

@@ -77,6 +77,7 @@ class Services:
 
     async def start(self) -> None:
         """Begin what runs by itself."""
+        await self.rooms.departures.resume()
 
     def begin_stopping(self) -> None:
         self.sync.polls.stop()

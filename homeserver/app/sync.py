@@ -46,7 +46,7 @@ class SyncServices:
         self._rooms = rooms
         self.feeds = Feeds(db, rooms.rooms, notifier, server_name=server_name)
         self.own_data = StoredOwnData(db, notifier, rooms.rules)
-        self.fragments = Fragments()
+        self.fragments = Fragments(config.caches.fragments_bytes)
         self.sections = RoomSections(rooms.history, rooms.state_at, self.fragments, LazyMembers())
         self.departed = DepartedSections(rooms.rooms, rooms.history, rooms.state_at, rooms.stripped)
         self.composer = Composer(

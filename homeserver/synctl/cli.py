@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from config.loading import load_raw
+from config.pending import unheeded
 from homeserver.events.signatures import parse_signing_keys
 from homeserver.http.ports import PortRefused, check_port
 from homeserver.synctl import accounts, generate, logs, process
@@ -164,6 +166,8 @@ def check_config(context: click.Context) -> None:
     """Say whether the configuration, its keys and its certificates can be used."""
     site = _site(context)
     check(site)
+    for setting in unheeded(load_raw(site.path)):
+        click.echo(f"{setting} has no effect yet.")
     click.echo(f"{site.path} is fine.")
 
 

@@ -1,0 +1,89 @@
+"""Settings that are declared and parsed, but that no part of the server heeds yet.
+
+The reference says so of each, and the command warns of those that a file sets; a test holds the list to the
+code. Whoever makes a setting work takes it off the list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import Any, get_type_hints
+
+from config.config import Config
+from config.parsing import key_of
+from config.schema import declared
+
+PENDING = frozenset(
+    {
+        "appservices",
+        "caches.route_cache_ttl_ms",
+        "calls",
+        "directory",
+        "email",
+        "federation",
+        "identity",
+        "im",
+        "keeping",
+        "keys.old_signing_keys",
+        "keys.trusted_key_servers",
+        "limits.max_devices_per_user",
+        "limits.max_request_size",
+        "limits.max_sync_timeout_ms",
+        "media",
+        "presence.include_offline_users_on_sync",
+        "push",
+        "rate_limits.federation_rr_transactions_per_room_per_second",
+        "rate_limits.rc_federation",
+        "rate_limits.remote_media_download_burst_count",
+        "rate_limits.remote_media_download_per_second",
+        "redis",
+        "registration.auto_accept_invites",
+        "registration.auto_join_mxid_localpart",
+        "registration.auto_join_rooms",
+        "registration.auto_join_rooms_for_guests",
+        "registration.autocreate_auto_join_room_preset",
+        "registration.autocreate_auto_join_rooms",
+        "registration.autocreate_auto_join_rooms_federated",
+        "registration.delete_stale_devices_after_ms",
+        "registration.recaptcha_private_key",
+        "registration.recaptcha_public_key",
+        "registration.recaptcha_siteverify_api",
+        "registration.request_token_inhibit_3pid_errors",
+        "rooms.block_non_admin_invites",
+        "rooms.default_power_level_content_override",
+        "rooms.enable_search",
+        "rooms.encryption_enabled_by_default_for_room_type",
+        "rooms.exclude_rooms_from_sync",
+        "rooms.filter_timeline_limit",
+        "rooms.forgotten_room_retention_period_ms",
+        "rooms.max_event_delay_duration_ms",
+        "server.admin_contact",
+        "server.allow_public_rooms_over_federation",
+        "server.allow_public_rooms_without_auth",
+        "server.cluster_secret",
+        "turn",
+        "web_client",
+    }
+)
+"""Fields of `Config`, each with all that is in it."""
+
+
+def is_pending(path: str) -> bool:
+    """Whether a field, by its path from `Config`, has no effect yet."""
+    parts = path.split(".")
+    return any(".".join(parts[:length]) in PENDING for length in range(1, len(parts) + 1))
+
+
+def unheeded(raw: Mapping[str, Any]) -> Iterator[str]:
+    """The settings that a file sets in vain."""
+    hints = get_type_hints(Config)
+    for section in fields(Config):
+        is_flat = declared(section).is_flat
+        inside = raw if is_flat else raw.get(key_of(section))
+        if not isinstance(inside, Mapping):
+            continue
+        for one in fields(hints[section.name]):
+            key = key_of(one)
+            if (key in inside or f"{key}_path" in inside) and is_pending(f"{section.name}.{one.name}"):
+                yield key if is_flat else f"{key_of(section)}.{key}"
