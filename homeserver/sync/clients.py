@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from homeserver.errors import BadJson, InvalidParam, NotFound, UnknownToken
+from homeserver.errors import BadJson, InvalidParam, MatrixError, NotFound
 from homeserver.events.filters import Filter, parse_filter
 from homeserver.http.requester import Requester
 from homeserver.ids import UserID
@@ -32,13 +32,13 @@ class PresenceWatch(Protocol):
 class Watch:
     """Watches over one waiting poll: has the session that asked ended meanwhile?"""
 
-    __slots__ = ("_ended", "_watches", "device_id", "user_id")
+    __slots__ = ("_refusal", "_watches", "device_id", "user_id")
 
     def __init__(self, who: Requester, watches: dict[UserID, set[Watch]]) -> None:
         self.user_id = who.user_id
         self.device_id = who.device_id
         self._watches = watches
-        self._ended = False
+        self._refusal: MatrixError | None = None
 
     def __enter__(self) -> Watch:
         self._watches.setdefault(self.user_id, set()).add(self)
@@ -50,16 +50,18 @@ class Watch:
         if not watches:
             self._watches.pop(self.user_id, None)
 
-    def end(self) -> None:
-        self._ended = True
+    def end(self, refusal: MatrixError) -> None:
+        """The session has ended, and that is what to say."""
+        self._refusal = refusal
 
     def check(self) -> None:
         """
         Raises:
             UnknownToken: the session has ended.
+            UserLocked: so it has until the account is unlocked.
         """
-        if self._ended:
-            raise UnknownToken("this session has ended")
+        if self._refusal is not None:
+            raise self._refusal
 
 
 class SyncClients:
@@ -126,7 +128,7 @@ class SyncClients:
             return
         for watch in list(self._watches.get(event.user_id, ())):
             if event.concerns(watch.user_id, watch.device_id):
-                watch.end()
+                watch.end(event.refusal())
         feed = self._feeds.find(event.user_id)
         if feed is not None:
             feed.wake()

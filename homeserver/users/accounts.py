@@ -148,6 +148,6 @@ def _set_flag(txn: Transaction, user_id: UserID, flag: str, *, value: bool) -> N
     if not users.update(txn, user_id, **{flag: value}):
         raise NotFound(f"no user {user_id}")
     if flag == "locked" and value:
-        session_events.log_all_ended(txn, user_id)
+        session_events.log_locked(txn, user_id)
     else:
         session_events.log_account_changed(txn, user_id)

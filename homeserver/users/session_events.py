@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from homeserver.errors import MatrixError, UnknownToken, UserLocked
 from homeserver.ids import DeviceID, UserID
 from homeserver.runtime.notifier import LogEntry, LogKind, Notifier
 from storage.transaction import Transaction
 
 _ALL_ENDED = "ended"
+_LOCKED = "locked"
 _DEVICE_ENDED = "ended:"
 _CHANGED = "changed"
 
@@ -30,6 +32,11 @@ class SessionEvent:
     user_id: UserID
     device_id: DeviceID | None
     has_ended: bool
+    is_locked: bool = False
+
+    def refusal(self) -> MatrixError:
+        """What whoever waits for such a session is told: a locked account's come back, others do not."""
+        return UserLocked() if self.is_locked else UnknownToken("this session has ended")
 
     def concerns(self, user_id: UserID, device_id: DeviceID | None) -> bool:
         """Whether it is about this session."""
@@ -45,8 +52,13 @@ def log_device_ended(txn: Transaction, user_id: UserID, device_id: DeviceID) -> 
 
 
 def log_all_ended(txn: Transaction, user_id: UserID) -> None:
-    """No session of the user works any more, for now (locked) or for good."""
+    """Every token of the user has been revoked."""
     txn.log(LogKind.SESSION, user_id=user_id, ref=_ALL_ENDED)
+
+
+def log_locked(txn: Transaction, user_id: UserID) -> None:
+    """No session of the user works until their account is unlocked."""
+    txn.log(LogKind.SESSION, user_id=user_id, ref=_LOCKED)
 
 
 def log_account_changed(txn: Transaction, user_id: UserID) -> None:
@@ -84,4 +96,5 @@ class SessionEvents:
 def _parse(user_id: UserID, ref: str) -> SessionEvent:
     if ref.startswith(_DEVICE_ENDED):
         return SessionEvent(user_id, DeviceID(ref[len(_DEVICE_ENDED) :]), has_ended=True)
-    return SessionEvent(user_id, None, has_ended=ref == _ALL_ENDED)
+    is_locked = ref == _LOCKED
+    return SessionEvent(user_id, None, has_ended=is_locked or ref == _ALL_ENDED, is_locked=is_locked)

@@ -102,7 +102,7 @@ class TestAuthenticator:
         heard: list[SessionEvent] = []
         stop = server.users.events.subscribe(heard.append)
         await server.users.accounts.set_locked(ALICE, locked=True)
-        assert heard == [SessionEvent(ALICE, None, has_ended=True)]
+        assert heard == [SessionEvent(ALICE, None, has_ended=True, is_locked=True)]
         stop()
         await server.users.accounts.set_locked(ALICE, locked=False)
         assert len(heard) == 1
