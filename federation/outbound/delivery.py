@@ -259,7 +259,8 @@ class Delivery:
             return False
         for event_id, one in result.pdus.items():
             if one.error:
-                _log.info("an event was refused", server=self.server, event=event_id, reason=one.error[:500])
+                _log.info("an event was refused", server=self.server, event_id=event_id, reason=one.error[:500])
+        self._sending.backoff.answered(self.server)
         self._unanswered = None
         if envelope.place_after is not None and self.place is not None:
             self.place = envelope.place_after
@@ -278,9 +279,6 @@ class Delivery:
             self._pending.events.clear()
             if unanswered is not None and unanswered.events:
                 unanswered.place_after = unanswered.events[-1].position
-        elif unanswered is not None and unanswered.place_after is not None and self.place is not None:
-            # One of a catch-up: it is found again from the place that the server is at.
-            unanswered.place_after = self.place
         trouble = self._sending.backoff.find(self.server)
         if trouble is not None and trouble.interval_ms > REPEATED_UP_TO_MS:
             self._unanswered = None
