@@ -22,9 +22,10 @@ from twisted.python.failure import Failure
 
 from homeserver.errors import MatrixError, NotJson
 from homeserver.http.dispatch import dispatch
-from homeserver.http.head import MAX_HEAD_BYTES, BadRequest, Head, parse_head
+from homeserver.http.head import CHUNKED, MAX_HEAD_BYTES, BadRequest, Head, parse_head
 from homeserver.http.incoming import BodyQueue, BodyReader, too_large
 from homeserver.http.outgoing import Output, Streamed, close_chunks
+from homeserver.http.proxies import UNIX, plain_address
 from homeserver.http.refusals import INTERNAL_ERROR, refusal
 from homeserver.http.request import Request
 from homeserver.http.responses import Answer, Response, StreamedBody, Upgrade
@@ -36,6 +37,8 @@ _log = structlog.get_logger(__name__)
 
 MAX_AHEAD_BYTES = 128 * 1024
 """How much a client may send ahead while its request is served."""
+SLOWEST_BODY = 10_000
+"""Bytes a second, beyond the time that a body may stand still. One that is streamed only may not stand still."""
 MAX_DRAINED_BYTES = 1024 * 1024
 """The largest body of a refused request that is read to its end so that the connection can go on."""
 
@@ -78,13 +81,12 @@ class HttpConnection(Protocol):
         self._queue: BodyQueue | None = None
         self._output: Output
         self._upgraded: Protocol | None = None
-        self._raw_head = b""
         self.deadline = inf
 
     # Coming and going.
 
     def connectionMade(self) -> None:
-        self._peer = getattr(self.transport.getPeer(), "host", "")
+        self._peer = plain_address(getattr(self.transport.getPeer(), "host", UNIX))
         self._is_tls = ISSLTransport.providedBy(self.transport)
         self._output = Output(self.transport, self._stalled)
         if ITCPTransport.providedBy(self.transport):
@@ -183,14 +185,11 @@ class HttpConnection(Protocol):
         head = self._head = parse_head(raw, self._head)
         site = self._site
         headers = head.headers
-        connection = headers.get(b"connection")
-        self._closes = not head.is_1_1 or (connection is not None and b"close" in connection.lower())
+        self._closes = not head.is_1_1 or b"close" in headers.get(b"connection", b"").lower()
         request = site.begin(head, self._peer, tls=self._is_tls)
         self._request = request
         self._route = None
         self.deadline = inf
-        if b"upgrade" in headers:
-            self._raw_head = raw
         if head.method == "OPTIONS":
             # Spec: a preflight request is answered before anything is looked at.
             self._refusal = Response(200, {})
@@ -225,7 +224,7 @@ class HttpConnection(Protocol):
             self._output.write(CONTINUE)
         self._reading = Reading.BODY
         self._reader = BodyReader(length, limit)
-        self._wait(self._site.limits.body_idle_s)
+        self._wait(self._site.limits.body_idle_s + (limit if length == CHUNKED else length) / SLOWEST_BODY)
         if streams:
             self._queue = request.stream = BodyQueue(self._pause, self._resume)
             self._serve()
@@ -235,7 +234,6 @@ class HttpConnection(Protocol):
 
     def _read_body(self, data: bytes) -> None:
         assert self._reader is not None and self._request is not None
-        self._wait(self._site.limits.body_idle_s)
         try:
             left = self._reader.feed(data)
         except MatrixError as error:
@@ -245,6 +243,7 @@ class HttpConnection(Protocol):
             self._fail(error)
             return
         if self._queue is not None:
+            self._wait(self._site.limits.body_idle_s)
             self._queue.feed(self._reader.take())
         if left is None:
             return
@@ -330,8 +329,7 @@ class HttpConnection(Protocol):
                 Deferred.fromCoroutine(close_chunks(answer.chunks))
             self._site.access.record(request, status=0, size=0)
             return
-        if self._site.is_closing:
-            self._closes = True
+        self._closes |= self._site.is_closing
         if self._reading is Reading.BODY:
             # The handler did not want the rest of the body.
             self._discard()
@@ -374,7 +372,8 @@ class HttpConnection(Protocol):
     def _upgrade(self, request: Request, answer: Upgrade) -> None:
         protocol: Any = answer.protocol_factory()
         self._upgraded = protocol
-        received, self._buffer = self._raw_head + b"\r\n\r\n" + self._buffer, b""
+        assert self._head is not None
+        received, self._buffer = self._head.as_received() + self._buffer, b""
         self._done(request, 101, 0)
         # From here on no detour: messages go straight to the protocol.
         self.dataReceived = protocol.dataReceived  # type: ignore[method-assign]  # said above
@@ -385,7 +384,6 @@ class HttpConnection(Protocol):
         self._site.access.record(request, status=status, size=size)
         request.finished()
         self._request = self._route = self._queue = None
-        self._raw_head = b""
         if request.is_disconnected:
             return
         if self._upgraded is not None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 
 from homeserver.http.head import Headers
+
+UNIX = "unix"
+"""What stands for the address of a Unix socket's peer."""
 
 
 class TrustedProxies:
@@ -17,13 +20,13 @@ class TrustedProxies:
 
     def __init__(self, proxies: Iterable[str] = ()) -> None:
         listed = set(proxies)
-        self._unix = "unix" in listed
-        self._networks = [ip_network(proxy, strict=False) for proxy in listed - {"unix"}]
+        self._unix = UNIX in listed
+        self._networks = [ip_network(proxy, strict=False) for proxy in listed - {UNIX}]
         self._known: dict[str, bool] = {}
 
     def is_trusted(self, address: str) -> bool:
-        """Whether `address` (empty for a Unix socket) is one of the proxies."""
-        if not address:
+        """Whether `address` (`unix` for a Unix socket's peer) is one of the proxies."""
+        if address == UNIX:
             return self._unix
         known = self._known.get(address)
         if known is None:
@@ -34,11 +37,9 @@ class TrustedProxies:
 
     def _is_listed(self, address: str) -> bool:
         try:
-            parsed = ip_address(address.partition("%")[0])
+            parsed = ip_address(plain_address(address))
         except ValueError:
             return False
-        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
-            parsed = parsed.ipv4_mapped
         return any(parsed in network for network in self._networks)
 
     def client_of(self, peer: str, headers: Headers) -> str:
@@ -51,7 +52,7 @@ class TrustedProxies:
                 ip_address(hop)
             except ValueError:
                 break
-            client = hop
+            client = plain_address(hop)
             if not self.is_trusted(hop):
                 break
         return client
@@ -60,3 +61,9 @@ class TrustedProxies:
         """Whether the client used HTTPS, behind a trusted proxy."""
         forwarded = headers.get(b"x-forwarded-proto")
         return tls if forwarded is None else forwarded.split(b",")[-1].strip().lower() == b"https"
+
+
+def plain_address(address: str) -> str:
+    """An address as it is counted and logged: without a zone, and IPv4 as such on a socket that takes both."""
+    address = address.partition("%")[0]
+    return address[7:] if address.startswith("::ffff:") and "." in address else address

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
@@ -10,14 +11,17 @@ from twisted.internet.protocol import ServerFactory
 
 from homeserver.http.access import AccessLog
 from homeserver.http.connection import HttpConnection
+from homeserver.http.counts import RequestCounts
 from homeserver.http.encoding import Encoder
 from homeserver.http.proxies import TrustedProxies
 from homeserver.http.router import Router
 from homeserver.http.site import Limits, Site
 from homeserver.http.wire import Wire
 from homeserver.runtime.clock import Clock
+from homeserver.runtime.metrics import Metrics
 
 SWEEP_S = 5.0
+_METRIC_NAME = re.compile(r"[^0-9A-Za-z_]").sub
 
 
 class HttpServer(ServerFactory):
@@ -34,12 +38,13 @@ class HttpServer(ServerFactory):
         router: Router,
         clock: Clock,
         *,
-        write_access: Callable[[str], object],
+        write_access: Callable[[str], object] | None,
         name: str = "http",
         trusted_proxies: tuple[str, ...] = (),
         limits: Limits | None = None,
         compress_above: int | None = None,
         request_id_header: str | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         wire = Wire(clock.now_ms)
         self._clock = clock
@@ -48,7 +53,9 @@ class HttpServer(ServerFactory):
             clock=clock,
             wire=wire,
             encoder=Encoder(wire, compress_above),
-            access=AccessLog(clock, name, write_access),
+            access=AccessLog(
+                clock, name, write_access, RequestCounts(metrics) if metrics is not None else None
+            ),
             proxies=TrustedProxies(trusted_proxies),
             limits=limits or Limits(),
             request_id_header=request_id_header,
@@ -56,6 +63,11 @@ class HttpServer(ServerFactory):
         self._connections: set[HttpConnection] = set()
         self._is_sweeping = False
         self._drained: Deferred[None] | None = None
+        if metrics is not None:
+            about = f"Open connections to the listener {name}."
+            metrics.gauge_of(
+                "hearth_http_connections_" + _METRIC_NAME("_", name), about, lambda: self.connections
+            )
 
     def buildProtocol(self, addr: IAddress | None) -> HttpConnection | None:
         """A connection for a new client; None turns it away."""

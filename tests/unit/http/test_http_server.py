@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from homeserver.http.wire import CORS
+from homeserver.runtime.metrics import Metrics
 from tests.conftest import Logged
 from tests.fixtures.reactor import VirtualReactor
 from tests.unit.http.served import Served, get, headers_of, json_of, put, status_of
@@ -156,3 +157,15 @@ def test_large_answers_are_compressed_where_asked(reactor: VirtualReactor) -> No
     assert len(answer) < 1000
     assert "content-encoding" not in headers_of(served.ask(get("/large/5000")))
     assert "content-encoding" not in headers_of(served.ask(get("/large/500", "Accept-Encoding: gzip")))
+
+
+def test_requests_are_counted(reactor: VirtualReactor) -> None:
+    metrics = Metrics()
+    served = Served(reactor, metrics=metrics, name="8008")
+    served.ask(get("/plain"))
+    served.ask(get("/plain"))
+    served.ask(get("/nothing"))
+    text = metrics.exposition().decode()
+    assert 'hearth_http_requests_total{operation="plain",status="200"} 2.0' in text
+    assert 'hearth_http_requests_total{operation="none",status="404"} 1.0' in text
+    assert "hearth_http_connections_8008 3.0" in text
