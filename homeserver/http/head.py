@@ -60,14 +60,14 @@ class Head:
         self.method = method
         self.target = target
         self.is_1_1 = is_1_1
+        self.block = block
+        self.headers = headers
+        self.length = length
 
     def as_received(self) -> bytes:
         """The head and the empty line after it, for a protocol that takes the connection over."""
         line = f"{self.method} {self.target} HTTP/1.{1 if self.is_1_1 else 0}\r\n"
         return line.encode("ascii") + self.block + b"\r\n\r\n"
-        self.block = block
-        self.headers = headers
-        self.length = length
 
 
 def parse_head(data: bytes, previous: Head | None = None) -> Head:
