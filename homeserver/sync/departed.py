@@ -79,7 +79,8 @@ class DepartedSections:
         if room is None:
             event = await self._stripped.member_event(room_id, request.user_id)
             own = [] if event is None else [client_event_json(event, None)]
-            return _section(room_id, own, [], limited=False, start=view.since)
+            after = own if request.wants_state_after else []
+            return _section(room_id, own, after, limited=False, start=view.since, state_key=request.state_key)
         wanted = request.filter.room.timeline
         page = await self._history.newest(
             room,
@@ -91,9 +92,19 @@ class DepartedSections:
             ignored=ignored,
         )
         events = page.events
-        state = await self._state(request, room, view, since, events)
-        start = events[0].position - 1 if events else view.since
         shown = [event.json_for(request.user_id, request.device_id) for event in events]
+        if view.previous in ("join", None):
+            state = await self._state(request, room, view, since, events)
+        else:
+            # The room was never theirs to see, but how they left is.
+            state = []
+            member = await self._stripped.member_event(room_id, request.user_id)
+            if member is not None:
+                departure = client_event_json(member, None)
+                if all(event.event.event_id != member.event_id for event in events):
+                    shown.append(departure)
+                state = [departure] if request.wants_state_after else []
+        start = events[0].position - 1 if events else view.since
         return _section(room_id, shown, state, limited=page.more, start=start, state_key=request.state_key)
 
     async def _state(
@@ -104,11 +115,14 @@ class DepartedSections:
         since: StreamToken | None,
         events: Sequence[TimelineEvent],
     ) -> list[bytes]:
-        root = events[0].state_before if events else None
+        if request.wants_state_after:
+            root = await self._history.root_after(room, view.since)
+        else:
+            root = events[0].state_before if events else None
         if root is None:
             return []
-        if since is None or request.full_state or view.previous != "join":
-            state = dict(await self._state_at.at(room, root)) if view.previous in ("join", None) else {}
+        if since is None or request.full_state or view.previous is None:
+            state = dict(await self._state_at.at(room, root))
         else:
             old = await self._history.root_after(room, since.position)
             changes = {} if old is None else await self._state_at.between(room, old, root)

@@ -55,10 +55,20 @@ BEYOND_THE_SPECIFICATION: Mapping[str, str] = {
 }
 """What is served and has no operation in the specification: a pattern at the path's beginning -> reason."""
 
-NAMED_OTHERWISE: Mapping[str, str] = {}
+NAMED_OTHERWISE: Mapping[str, str] = {
+    # The client's and the server's well-known files are two operations of one name.
+    "server-server/getWellKnown": "get_well_known_server",
+}
 """Handlers that are not named after their operation: key -> the handler's name."""
 
-AUTHENTICATED_OTHERWISE: Mapping[str, tuple[str, str]] = {}
+_OPTIONAL = "ACCESS_TOKEN_OPTIONAL"
+
+AUTHENTICATED_OTHERWISE: Mapping[str, tuple[str, str]] = {
+    "client-server/getUserProfile": (_OPTIONAL, "the configuration may ask for a token, and for shared rooms"),
+    "client-server/getProfileField": (_OPTIONAL, "the configuration may ask for a token, and for shared rooms"),
+    "client-server/getPublicRooms": (_OPTIONAL, "the configuration may ask for a token"),
+    "client-server/getVersions": ("NONE", "a token is optional, and the answer the same for everybody"),
+}
 """Operations whose security the data gets wrong or leaves to us: key -> (what we ask for, reason)."""
 
 LIMITED_OTHERWISE: Mapping[str, str] = {}

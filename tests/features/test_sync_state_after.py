@@ -48,3 +48,22 @@ async def test_whoever_comes_and_speaks_is_in_the_state_after(
 
     first = await bob.request("GET", "/sync", query=asked)
     assert members_in(first["rooms"]["join"][room], key)[carol.user_id] == "join"
+
+
+async def test_leaving_is_in_the_state_after(alice: User, bob: User, carol: User) -> None:
+    asked = {"filter": LAZY, "use_state_after": True}
+    room = await alice.creates_room(inviting=[bob, carol])
+    await bob.joins(room)
+    await bob.syncs(**asked)
+    await carol.syncs(**asked)
+    await alice.sets(room, "m.room.topic", {"topic": "farewell"})
+    await bob.leaves(room)
+    left = (await bob.syncs(**asked))["rooms"]["leave"][room]
+    assert "state" not in left
+    assert members_in(left, "state_after")[bob.user_id] == "leave"
+    assert "m.room.topic" in {event["type"] for event in left["state_after"]["events"]}
+
+    await carol.leaves(room)
+    declined = (await carol.syncs(**asked))["rooms"]["leave"][room]
+    assert members_in(declined, "state_after") == {carol.user_id: "leave"}
+    assert len(declined["state_after"]["events"]) == 1

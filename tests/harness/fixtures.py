@@ -84,8 +84,7 @@ def process(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServerPr
         server.kill()
         return
     postgres: PostgresServer = request.getfixturevalue("postgres_server")
-    engine = postgres.create(empty=True)
+    engine = postgres.create_empty()
     server = ServerProcess(tmp_path, database={"name": "psycopg2", "args": {"dsn": engine.dsn}})
     yield server
     server.kill()
-    postgres.drop(engine)
