@@ -9,7 +9,7 @@ from storage.transaction import Transaction
 
 
 class FeedRoom(NamedTuple):
-    """A room that the user has not forgotten; `moved` is the last position of an event in it."""
+    """A room that the user has not forgotten; `moved` and `last_event` say where it last did."""
 
     room_id: RoomID
     membership: str
@@ -18,6 +18,7 @@ class FeedRoom(NamedTuple):
     position: int
     joined_at: int
     moved: int
+    last_event: int
 
 
 def load(txn: Transaction, user_id: str) -> tuple[list[FeedRoom], int]:
@@ -35,7 +36,16 @@ def load(txn: Transaction, user_id: str) -> tuple[list[FeedRoom], int]:
         user,
     )
     found = [
-        FeedRoom(room, membership, event, sender, since, joined_at, max(since, events or 0, receipts or 0))
+        FeedRoom(
+            room,
+            membership,
+            event,
+            sender,
+            since,
+            joined_at,
+            max(since, events or 0, receipts or 0),
+            max(since, events or 0),
+        )
         for room, membership, event, sender, since, joined_at, events, receipts in rows
     ]
     return found, position

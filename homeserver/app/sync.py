@@ -15,6 +15,7 @@ from homeserver.client_api.receipts import ReceiptEndpoints
 from homeserver.client_api.relations import RelationEndpoints
 from homeserver.client_api.room_creation import RoomCreationEndpoints
 from homeserver.client_api.sending import SendingEndpoints
+from homeserver.client_api.sliding_sync import SlidingSyncEndpoints
 from homeserver.client_api.sync import SyncEndpoints
 from homeserver.client_api.upgrade import UpgradeEndpoints
 from homeserver.sync.clients import PresenceWatch, SyncClients
@@ -26,6 +27,10 @@ from homeserver.sync.lazy_members import LazyMembers
 from homeserver.sync.long_poll import LongPolls
 from homeserver.sync.own_data import StoredOwnData
 from homeserver.sync.room_section import RoomSections
+from homeserver.sync.sliding.engine import Extension, SlidingSync
+from homeserver.sync.sliding.extensions import AccountDataExtension, ReceiptsExtension, TypingExtension
+from homeserver.sync.sliding.lists import RoomLists
+from homeserver.sync.sliding.rooms import SlidingRooms
 
 
 class SyncServices:
@@ -39,6 +44,7 @@ class SyncServices:
         rooms: RoomServices,
         presence: PresenceWatch,
         extras: Sequence[Extras] = (),
+        extensions: Sequence[Extension] = (),
     ) -> None:
         server_name = config.server.server_name
         db, clock, notifier = surroundings.database, surroundings.clock, surroundings.notifier
@@ -53,12 +59,27 @@ class SyncServices:
             rooms.rooms, notifier, rooms.history, self.sections, self.departed, self.own_data, tuple(extras)
         )
         self.polls = LongPolls(self.feeds, self.composer, clock)
+        self.sliding = SlidingSync(
+            self.feeds,
+            self.composer,
+            self.polls,
+            RoomLists(db, rooms.rooms),
+            SlidingRooms(rooms.rooms, rooms.history, rooms.state_at, rooms.stripped, rooms.bundles),
+            self.own_data,
+            [
+                AccountDataExtension(db, rooms.rules),
+                ReceiptsExtension(rooms.rooms),
+                TypingExtension(rooms.rooms),
+                *extensions,
+            ],
+        )
         self.clients = SyncClients(db, presence, users.events, self.feeds)
 
     def handlers(self) -> list[object]:
         config, rooms = self._config, self._rooms
         return [
             SyncEndpoints(self.polls, self.clients),
+            SlidingSyncEndpoints(self.sliding, self.clients),
             RoomCreationEndpoints(
                 rooms.creation,
                 rooms.directory,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from homeserver.events.push_rules import CompiledRules, compile_rules
+from homeserver.events.push_rules import DEFAULTS, CompiledRules, compile_rules
 from homeserver.ids import RoomID, ServerName, UserID, domain_of
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.registry import Rooms
@@ -21,7 +21,8 @@ class StoredRules:
     """Compiles the rules of a user from what is stored; equal rules are compiled once."""
 
     def compiled_rules(self, txn: Transaction, user_id: UserID) -> CompiledRules:
-        return compile_rules(push_rules.merge(user_id, rule_rows.find(txn, user_id)))
+        changes = rule_rows.find(txn, user_id)
+        return DEFAULTS if changes is None else compile_rules(push_rules.merge(user_id, changes))
 
     def push_rules_content(self, txn: Transaction, user_id: UserID) -> dict[str, object]:
         """The content of `m.push_rules`."""

@@ -34,6 +34,8 @@ class RoomView:
     """The last log position of anything in the room that concerns the user."""
     joined_at: int
     """Where the present stay began."""
+    last_event: int
+    """Where the last event of the room is that the user may know of."""
     previous: str | None = None
 
 
@@ -128,7 +130,7 @@ class Feeds:
     def _add(self, user_id: UserID, rows: list[feed_rows.FeedRoom], position: int) -> Feed:
         views = {
             row.room_id: RoomView(
-                row.membership, row.event, row.sender, row.position, row.moved, row.joined_at
+                row.membership, row.event, row.sender, row.position, row.moved, row.joined_at, row.last_event
             )
             for row in rows
         }
@@ -201,6 +203,8 @@ class Feeds:
             if view is None or (view.membership != "join" and view.since != position):
                 return False
             view.moved = max(view.moved, position)
+            if kind is LogKind.EVENT:
+                view.last_event = max(view.last_event, position)
         elif kind is LogKind.DEVICE_LIST or kind is LogKind.CROSS_SIGNING:
             feed.device_lists = max(feed.device_lists, position)
         elif entry.user_id != feed.user_id:
@@ -229,6 +233,7 @@ class Feeds:
             position,
             position,
             old.joined_at if old is not None and old.membership == "join" == membership else position,
+            position,
             previous=None if old is None else old.membership,
         )
         self._by_room.setdefault(room_id, set()).add(feed)

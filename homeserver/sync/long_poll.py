@@ -5,7 +5,7 @@ Spec: https://spec.matrix.org/v1.19/client-server-api/#syncing
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from twisted.internet.defer import Deferred
 
@@ -68,6 +68,27 @@ class LongPolls:
                 watch.check()
             if is_over:
                 return composer.nothing(since)
+
+    def patience(
+        self,
+        feed: Feed,
+        timeout_ms: int,
+        on_disconnect: Callable[[Callable[[], None]], None] | None,
+        watch: Watch | None,
+    ) -> Callable[[], Awaitable[bool]]:
+        """What waits, again and again, for the feed to move; it answers False once the time is up."""
+        deadline = self._clock.seconds() + min(timeout_ms, MAX_TIMEOUT_MS) / 1000
+
+        async def wait() -> bool:
+            left = deadline - self._clock.seconds()
+            if left <= 0 or self._is_stopping:
+                return False
+            is_over = await self._wait(feed, left, on_disconnect)
+            if watch is not None:
+                watch.check()
+            return not is_over
+
+        return wait
 
     async def _wait(
         self, feed: Feed, seconds: float, on_disconnect: Callable[[Callable[[], None]], None] | None

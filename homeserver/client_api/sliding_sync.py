@@ -1,0 +1,220 @@
+"""Simplified sliding sync in the two dialects that clients speak.
+
+Spec: https://github.com/matrix-org/matrix-spec-proposals/pull/4186
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from homeserver.errors import InvalidParam
+from homeserver.http.endpoint import endpoint
+from homeserver.http.request import Request
+from homeserver.http.requester import Requester
+from homeserver.ids import RoomID, is_room_id
+from homeserver.sync.clients import SyncClients
+from homeserver.sync.request import SyncRequest
+from homeserver.sync.sliding.engine import SlidingSync
+from homeserver.sync.sliding.request import (
+    ListConfig,
+    ListFilters,
+    Pattern,
+    RoomConfig,
+    Selector,
+    SlidingRequest,
+)
+
+PresenceName = Literal["online", "offline", "unavailable"]
+
+
+class FiltersBody(msgspec.Struct, kw_only=True):
+    """Both dialects: `is_invite` is the older name of `is_invited`."""
+
+    is_dm: bool | None = None
+    is_encrypted: bool | None = None
+    is_invite: bool | None = None
+    is_invited: bool | None = None
+    room_types: list[str | None] | None = None
+    not_room_types: list[str | None] | None = None
+    tags: list[str] | None = None
+    not_tags: list[str] | None = None
+    spaces: list[str] | None = None
+
+    def parse(self) -> ListFilters:
+        return ListFilters(
+            is_dm=self.is_dm,
+            is_encrypted=self.is_encrypted,
+            is_invited=self.is_invite if self.is_invited is None else self.is_invited,
+            room_types=self.room_types,
+            not_room_types=self.not_room_types,
+            tags=self.tags,
+            not_tags=self.not_tags,
+            spaces=self.spaces,
+        )
+
+
+class UnstableRoom(msgspec.Struct, kw_only=True):
+    timeline_limit: int = 0
+    required_state: list[tuple[str, str]] = []
+
+    def parse(self, who: Requester) -> RoomConfig:
+        include: set[Pattern] = set()
+        lazy = False
+        for event_type, state_key in self.required_state:
+            if event_type == "m.room.member" and state_key == "$LAZY":
+                lazy = True
+            else:
+                key = who.user_id if state_key == "$ME" else state_key
+                include.add((None if event_type == "*" else event_type, None if key == "*" else key))
+        wants_all = (None, None) in include or ("m.room.member", None) in include
+        return RoomConfig(
+            self.timeline_limit, Selector(frozenset(include), lazy_members=lazy and not wants_all)
+        )
+
+
+class UnstableList(UnstableRoom, kw_only=True):
+    ranges: list[tuple[int, int]] | None = None
+    filters: FiltersBody | None = None
+
+
+class UnstableBody(msgspec.Struct, kw_only=True):
+    conn_id: str = ""
+    lists: dict[str, UnstableList] = {}
+    room_subscriptions: dict[str, UnstableRoom] = {}
+    extensions: dict[str, Any] = {}
+    txn_id: str | None = None
+
+
+class UnstableQuery(msgspec.Struct):
+    """`timeout` in ms."""
+
+    pos: str | None = None
+    timeout: int = 0
+    set_presence: PresenceName = "online"
+
+
+class StatePattern(msgspec.Struct, omit_defaults=True):
+    type: str | None = None
+    state_key: str | None = None
+
+
+class RequiredState(msgspec.Struct):
+    include: list[StatePattern] = []
+    exclude: list[StatePattern] = []
+    lazy_members: bool = False
+
+
+class StableRoom(msgspec.Struct, kw_only=True):
+    timeline_limit: int
+    required_state: RequiredState = msgspec.field(default_factory=RequiredState)
+
+    def parse(self) -> RoomConfig:
+        wanted = self.required_state
+        include = frozenset((each.type, each.state_key) for each in wanted.include)
+        exclude = frozenset((each.type, each.state_key) for each in wanted.exclude)
+        return RoomConfig(self.timeline_limit, Selector(include, exclude, wanted.lazy_members))
+
+
+class StableList(StableRoom, kw_only=True):
+    range: tuple[int, int] | None = None
+    filters: FiltersBody | None = None
+
+
+class StableBody(msgspec.Struct, kw_only=True):
+    """`timeout` in ms."""
+
+    conn_id: str = ""
+    pos: str | None = None
+    timeout: int = 0
+    set_presence: PresenceName = "online"
+    lists: dict[str, StableList] = {}
+    room_subscriptions: dict[str, StableRoom] = {}
+    extensions: dict[str, Any] = {}
+
+
+class SlidingSyncEndpoints:
+    """Serves sliding sync."""
+
+    def __init__(self, engine: SlidingSync, clients: SyncClients) -> None:
+        self._engine = engine
+        self._clients = clients
+
+    @endpoint("POST", "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync", guests=True)
+    async def sliding_sync_unstable(
+        self, who: Requester, query: UnstableQuery, body: UnstableBody, request: Request
+    ) -> dict[str, Any]:
+        """The dialect of the clients of today.
+
+        Spec: https://spec.matrix.org/unstable/ (MSC4186)
+        """
+        wanted = SlidingRequest(
+            who.user_id,
+            who.device_id,
+            conn_id=body.conn_id,
+            pos=query.pos,
+            timeout_ms=query.timeout,
+            lists={
+                name: ListConfig(each.parse(who), _ranges(each.ranges), _filters(each.filters))
+                for name, each in body.lists.items()
+            },
+            subscriptions={_room_id(room): each.parse(who) for room, each in body.room_subscriptions.items()},
+            extensions=body.extensions,
+        )
+        answer = await self._sync(who, wanted, query.set_presence, request)
+        if body.txn_id is not None:
+            answer["txn_id"] = body.txn_id
+        return answer
+
+    @endpoint("POST", "/_matrix/client/v4/sync", guests=True)
+    async def sliding_sync(self, who: Requester, body: StableBody, request: Request) -> dict[str, Any]:
+        """The dialect of the accepted proposal.
+
+        Spec: https://spec.matrix.org/unstable/ (MSC4186)
+        """
+        wanted = SlidingRequest(
+            who.user_id,
+            who.device_id,
+            conn_id=body.conn_id,
+            pos=body.pos,
+            timeout_ms=body.timeout,
+            lists={
+                name: ListConfig(
+                    each.parse(),
+                    None if each.range is None else _ranges([each.range]),
+                    _filters(each.filters),
+                )
+                for name, each in body.lists.items()
+            },
+            subscriptions={_room_id(room): each.parse() for room, each in body.room_subscriptions.items()},
+            extensions=body.extensions,
+            is_stable=True,
+        )
+        return await self._sync(who, wanted, body.set_presence, request)
+
+    async def _sync(
+        self, who: Requester, wanted: SlidingRequest, set_presence: PresenceName, request: Request
+    ) -> dict[str, Any]:
+        everything = self._clients.find_filter(who.user_id, None)
+        if everything is not None:
+            self._clients.seen(SyncRequest(who.user_id, who.device_id, everything), set_presence)
+        with self._clients.watch(who) as watch:
+            return await self._engine.sync(wanted, request.on_disconnect, watch)
+
+
+def _ranges(ranges: list[tuple[int, int]] | None) -> list[tuple[int, int]] | None:
+    for first, last in ranges or ():
+        if first < 0 or last < first:
+            raise InvalidParam(f"[{first}, {last}] is not a range")
+    return ranges
+
+
+def _filters(body: FiltersBody | None) -> ListFilters:
+    return ListFilters() if body is None else body.parse()
+
+
+def _room_id(value: str) -> RoomID:
+    if not is_room_id(value):
+        raise InvalidParam(f"{value!r} is not a room ID")
+    return RoomID(value)
