@@ -28,6 +28,7 @@ from homeserver.http.site import Limits
 from homeserver.http.tls import ReloadingCertificate
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.logging import capture_twisted, set_up_logging
+from homeserver.runtime.metrics import Metrics
 from homeserver.runtime.notifier import Notifier
 from homeserver.runtime.random import Randomness
 from homeserver.runtime.tasks import Tasks
@@ -95,6 +96,7 @@ class Process:
         self._keys = keys
         self._log_stream = open_log(config.log.file)
         self._clock = Clock(reactor)
+        self._metrics = Metrics()
         self._ports: list[Any] = []
         self._sites: list[HttpServer] = []
         self._homeserver: Homeserver | None = None
@@ -127,6 +129,7 @@ class Process:
             randomness=Randomness(),
             executor=deferToThread,
             signing_keys=self._keys,
+            metrics=self._metrics,
         )
         await self._homeserver.start()
         for listener in config.listeners.listeners:
@@ -149,7 +152,7 @@ class Process:
         site = HttpServer(
             homeserver.router_of(families) if families else homeserver.router,
             self._clock,
-            write_access=self._write_access,
+            write_access=self._write_access if self._config.log.access else None,
             name=listener.name,
             trusted_proxies=listener.proxies,
             limits=Limits(
@@ -158,6 +161,8 @@ class Process:
                 body_idle_s=limits.request_body_timeout_ms / 1000,
             ),
             compress_above=COMPRESS_ABOVE if listener.compresses else None,
+            request_id_header=listener.request_id_header,
+            metrics=self._metrics,
         )
         try:
             if listener.path is not None:
@@ -186,9 +191,8 @@ class Process:
             raise CannotStart(f"tls_certificate_path {chain}, tls_private_key_path {key}: {error}") from error
 
     def _write_access(self, lines: str) -> None:
-        if self._config.log.access:
-            self._log_stream.write(lines.encode("utf-8", "replace"))
-            self._log_stream.flush()
+        self._log_stream.write(lines.encode("utf-8", "replace"))
+        self._log_stream.flush()
 
     def _failed(self, failure: Any) -> None:
         error = failure.value
