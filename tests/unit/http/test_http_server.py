@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from homeserver.errors import LimitExceeded, UnknownToken
+from homeserver.http.endpoint import Auth, EndpointDeclaration
+from homeserver.http.request import Request
+from homeserver.http.requester import Requester
+from homeserver.http.router import Router
+from homeserver.http.server import HttpServer
 from homeserver.http.wire import CORS
+from homeserver.runtime.clock import Clock
+from homeserver.runtime.context import request_id
 from homeserver.runtime.metrics import Metrics
 from tests.conftest import Logged
 from tests.fixtures.reactor import VirtualReactor
-from tests.unit.http.served import Served, get, headers_of, json_of, put, status_of
+from tests.unit.http.served import ALICE, Endpoints, Peer, Served, get, headers_of, json_of, put, status_of
 
 TYPING = "/_matrix/client/v3/rooms/%21r%3Atest/typing/@alice:test"
 AS_ALICE = "Authorization: Bearer alice"
@@ -169,3 +179,36 @@ def test_requests_are_counted(reactor: VirtualReactor) -> None:
     assert 'hearth_http_requests_total{operation="plain",status="200"} 2.0' in text
     assert 'hearth_http_requests_total{operation="none",status="404"} 1.0' in text
     assert "hearth_http_connections_8008 3.0" in text
+
+
+def test_who_asks_and_how_often_may_have_to_be_looked_up(reactor: VirtualReactor) -> None:
+    clock = Clock(reactor)
+    seen = []
+
+    async def authenticate(request: Request, _: EndpointDeclaration) -> Requester | None:
+        await clock.sleep(1)
+        if request.access_token() == "bad":
+            raise UnknownToken()
+        return ALICE
+
+    class Shared:
+        async def check(self, name: str, key: str) -> None:
+            await clock.sleep(1)
+            seen.append((name, key, request_id()))
+            if len(seen) > 1:
+                raise LimitExceeded(retry_after_ms=1)
+
+    authenticators: Any = dict.fromkeys(
+        (Auth.ACCESS_TOKEN, Auth.ACCESS_TOKEN_OPTIONAL, Auth.ADMIN), authenticate
+    )
+    router = Router([Endpoints()], authenticators, Shared())
+    server = HttpServer(router, clock, write_access=None)
+    statuses = []
+    for token in ("good", "bad", "good"):
+        peer = Peer(server, "192.0.2.1")
+        peer.send(put(TYPING, b'{"typing":true}', f"Authorization: Bearer {token}"))
+        assert peer.take() == b""
+        reactor.pump([1.0, 1.0, 1.0])
+        statuses.append(status_of(peer.take()))
+    assert statuses == [200, 401, 429]
+    assert seen == [("typing", "@alice:test", "PUT-1"), ("typing", "@alice:test", "PUT-3")]
