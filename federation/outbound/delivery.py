@@ -259,7 +259,9 @@ class Delivery:
             return False
         for event_id, one in result.pdus.items():
             if one.error:
-                _log.info("an event was refused", server=self.server, event_id=event_id, reason=one.error[:500])
+                _log.info(
+                    "an event was refused", server=self.server, event_id=event_id, reason=one.error[:500]
+                )
         self._sending.backoff.answered(self.server)
         self._unanswered = None
         if envelope.place_after is not None and self.place is not None:

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from federation.outbound.requests import Refused, SignedRequests, path, with_query
-from federation.outbound.transport import RemoteRequest
+from federation.outbound.transport import RemoteRequest, WebClient
 from federation.wire.multipart import MediaParts, boundary_of
 from homeserver.errors import RemoteError
-from homeserver.http.gate.fetching import Fetcher
 from homeserver.http.gate.reading import Answer
 from homeserver.ids import ServerName
 
@@ -46,9 +45,9 @@ OpenMedia = Callable[[MediaHead], Callable[[bytes], None]]
 class RemoteMedia:
     """Downloads media and thumbnails."""
 
-    def __init__(self, requests: SignedRequests, fetcher: Fetcher) -> None:
+    def __init__(self, requests: SignedRequests, web: WebClient) -> None:
         self._requests = requests
-        self._fetcher = fetcher
+        self._web = web
 
     async def download(
         self, server: ServerName, media_id: str, *, timeout_ms: int, max_bytes: int, open_media: OpenMedia
@@ -144,7 +143,7 @@ class RemoteMedia:
             await self._follow(error.location, timeout_ms, max_bytes, open_media)
 
     async def _follow(self, location: str, timeout_ms: int, max_bytes: int, open_media: OpenMedia) -> None:
-        answer = await self._fetcher.fetch(
+        answer = await self._web.fetch(
             "GET",
             location,
             timeout_ms=timeout_ms,

@@ -14,6 +14,7 @@ from twisted.names import dns
 from twisted.names.error import DNSServerError, DomainError, ResolverError
 
 from federation.outbound.once import Once
+from federation.outbound.transport import WebClient
 from federation.wire import well_known
 from federation.wire.discovery import (
     SRV_SERVICES,
@@ -24,7 +25,6 @@ from federation.wire.discovery import (
     route_without_lookup,
 )
 from homeserver.errors import RemoteError
-from homeserver.http.gate.fetching import Fetcher
 from homeserver.http.gate.reading import Answer
 from homeserver.ids import ServerName
 from homeserver.runtime.clock import Clock
@@ -91,8 +91,8 @@ class _Delegation:
 class Resolver:
     """Gives the route to a server; look-ups of one name that run at once are one look-up."""
 
-    def __init__(self, fetcher: Fetcher, srv: SrvLookup, clock: Clock, randomness: Randomness) -> None:
-        self._fetcher = fetcher
+    def __init__(self, web: WebClient, srv: SrvLookup, clock: Clock, randomness: Randomness) -> None:
+        self._web = web
         self._srv = srv
         self._clock = clock
         self._randomness = randomness
@@ -134,7 +134,7 @@ class Resolver:
             return known.name
         found, answer = None, None
         try:
-            answer = await self._fetcher.fetch(
+            answer = await self._web.fetch(
                 "GET",
                 f"https://{server_name}{well_known.PATH}",
                 timeout_ms=WELL_KNOWN_TIMEOUT_MS,

@@ -29,6 +29,23 @@ class RemoteRequest:
     open_sink: OpenSink | None = None
 
 
+class WebClient(Protocol):
+    """Fetches what is not federation: delegation files, and media that a server keeps elsewhere."""
+
+    async def fetch(
+        self,
+        method: str,
+        url: str,
+        *,
+        timeout_ms: int,
+        max_bytes: int,
+        max_redirects: int,
+        open_sink: OpenSink | None = None,
+    ) -> Answer:
+        """See `Fetcher.fetch`."""
+        ...
+
+
 class Transport(Protocol):
     """Carries requests to servers."""
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import (
     IHostnameResolver,
     IReactorPluggableNameResolver,
     IReactorTCP,
     IReactorTime,
     IResolutionReceiver,
+    IStreamClientEndpoint,
 )
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
 from homeserver.http.gate.addresses import AddressPolicy
@@ -33,9 +36,25 @@ class Dialer:
 
     def endpoint(self, host: str, port: int, tls: TlsCreator | None = None) -> Any:
         """Where to connect: a host name or IP literal (without brackets) and a port."""
-        # Twisted's interfaces are zope's, of which mypy knows nothing.
-        endpoint: Any = HostnameEndpoint(self._reactor, host, port, timeout=self._timeout_s)
-        return endpoint if tls is None else wrapClientTLS(cast(Any, tls), endpoint)
+        endpoint = HostnameEndpoint(self._reactor, host, port, timeout=self._timeout_s)
+        return endpoint if tls is None else _TlsEndpoint(endpoint, tls, self._reactor)
+
+
+@implementer(IStreamClientEndpoint)
+class _TlsEndpoint:
+    """Speaks TLS over another endpoint. Twisted's own takes its turns on the process's real reactor."""
+
+    def __init__(self, inner: Any, creator: Any, reactor: Any) -> None:
+        self._inner = inner
+        self._creator = creator
+        self._reactor = reactor
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        """Connect; the protocol that is given is the factory's own."""
+        connected: Deferred[Any] = self._inner.connect(
+            TLSMemoryBIOFactory(self._creator, True, factory, self._reactor)
+        )
+        return connected.addCallback(lambda wrapper: wrapper.wrappedProtocol)
 
 
 @implementer(IReactorPluggableNameResolver, IReactorTCP, IReactorTime)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -47,7 +48,9 @@ def test_a_name_that_only_looks_like_an_address_is_a_host() -> None:
     assert not split_server_name("999.1.1.1:80").is_ip
 
 
-records = st.lists(st.builds(SrvRecord, st.integers(0, 3), st.integers(0, 20), st.just(1), st.text("ab", min_size=1)))
+records = st.lists(
+    st.builds(SrvRecord, st.integers(0, 3), st.integers(0, 20), st.just(1), st.text("ab", min_size=1))
+)
 
 
 @given(records, st.randoms())
@@ -125,7 +128,7 @@ class Web:
         self.dns_is_down = False
         self.asked: list[str] = []
 
-    async def fetch(self, _method: str, url: str, **_limits: int) -> Answer:
+    async def fetch(self, method: str, url: str, **_limits: Any) -> Answer:
         self.asked.append(url)
         await self.clock.sleep(1)
         answer = self.files.get(url)
@@ -140,7 +143,9 @@ class Web:
         return self.srv.get(name, ()), 60_000
 
     def delegate(self, host: str, to: str) -> None:
-        self.files[f"https://{host}/.well-known/matrix/server"] = Answer(200, {}, b'{"m.server":"%b"}' % to.encode())
+        self.files[f"https://{host}/.well-known/matrix/server"] = Answer(
+            200, {}, b'{"m.server":"%b"}' % to.encode()
+        )
 
 
 @pytest.fixture
@@ -160,7 +165,11 @@ A = ServerName("a.test")
     ("delegated", "srv", "route"),
     [
         (None, {}, Route((Address("a.test", 8448),), "a.test", "a.test")),
-        (None, {"_matrix-fed._tcp.a.test": ("s.test", 1)}, Route((Address("s.test", 1),), "a.test", "a.test")),
+        (
+            None,
+            {"_matrix-fed._tcp.a.test": ("s.test", 1)},
+            Route((Address("s.test", 1),), "a.test", "a.test"),
+        ),
         (None, {"_matrix._tcp.a.test": ("s.test", 2)}, Route((Address("s.test", 2),), "a.test", "a.test")),
         (
             None,
@@ -171,9 +180,21 @@ A = ServerName("a.test")
         ("[::1]:5", {}, Route((Address("::1", 5),), "[::1]:5", "::1")),
         ("b.test:443", {}, Route((Address("b.test", 443),), "b.test:443", "b.test")),
         ("b.test", {}, Route((Address("b.test", 8448),), "b.test", "b.test")),
-        ("b.test", {"_matrix-fed._tcp.b.test": ("s.test", 1)}, Route((Address("s.test", 1),), "b.test", "b.test")),
-        ("b.test", {"_matrix._tcp.b.test": ("s.test", 1)}, Route((Address("s.test", 1),), "b.test", "b.test")),
-        ("b.test", {"_matrix-fed._tcp.a.test": ("s.test", 1)}, Route((Address("b.test", 8448),), "b.test", "b.test")),
+        (
+            "b.test",
+            {"_matrix-fed._tcp.b.test": ("s.test", 1)},
+            Route((Address("s.test", 1),), "b.test", "b.test"),
+        ),
+        (
+            "b.test",
+            {"_matrix._tcp.b.test": ("s.test", 1)},
+            Route((Address("s.test", 1),), "b.test", "b.test"),
+        ),
+        (
+            "b.test",
+            {"_matrix-fed._tcp.a.test": ("s.test", 1)},
+            Route((Address("b.test", 8448),), "b.test", "b.test"),
+        ),
     ],
 )
 async def test_the_steps_of_discovery(
@@ -209,7 +230,9 @@ async def test_a_route_that_does_not_work_is_asked_for_again(web: Web, resolver:
     assert (await resolver.resolve(A)).host_header == "c.test:1"
 
 
-async def test_the_last_dns_answer_stands_while_dns_is_down(web: Web, resolver: Resolver, clock: Clock) -> None:
+async def test_the_last_dns_answer_stands_while_dns_is_down(
+    web: Web, resolver: Resolver, clock: Clock
+) -> None:
     web.srv["_matrix-fed._tcp.a.test"] = [SrvRecord(0, 0, 1, "s.test")]
     route = await resolver.resolve(A)
     web.dns_is_down = True

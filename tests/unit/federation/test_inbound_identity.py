@@ -20,7 +20,7 @@ from federation.outbound.offload import Inline
 from federation.outbound.policy import FederationPolicy
 from federation.wire.keys import OldKey, parse_server_keys
 from federation.wire.x_matrix import Credentials, build_header, parse_headers, sign_request
-from homeserver.errors import Forbidden, InvalidParam, MatrixError, NotJson, Unauthorized
+from homeserver.errors import Forbidden, InvalidParam, MatrixError, Unauthorized
 from homeserver.events.signatures import SigningKey, format_signing_key, verify_json
 from homeserver.http.endpoint import Auth, EndpointDeclaration
 from homeserver.http.head import Head
@@ -72,7 +72,9 @@ def there(network: MemoryNetwork, clock: Clock) -> KeyServer:
 URI = "/_matrix/federation/v1/send/1?a=%2F"
 
 
-def header_of(server: KeyServer, *, to: ServerName = US, key: SigningKey | None = None, body: bytes = b"{}") -> str:
+def header_of(
+    server: KeyServer, *, to: ServerName = US, key: SigningKey | None = None, body: bytes = b"{}"
+) -> str:
     return sign_request(
         method="PUT",
         uri=URI,
@@ -99,7 +101,9 @@ async def test_a_signed_request_is_of_its_server(
     assert request.user == "there.test"
 
 
-async def test_the_body_may_be_written_in_any_way(authenticator: ServerAuthenticator, there: KeyServer) -> None:
+async def test_the_body_may_be_written_in_any_way(
+    authenticator: ServerAuthenticator, there: KeyServer
+) -> None:
     request = request_with(header_of(there, body=b'{"a":1,"b":2}'), body=b'{ "b": 2, "a": 1 }')
     assert await authenticator.authenticate(request, DECLARATION) == "there.test"
 
@@ -144,7 +148,9 @@ async def test_requests_that_are_not_authentic(
         request_with(good, uri="/_matrix/federation/v1/send/2"),
         request_with(header_of(there, to=ServerName("third.test"))),
         request_with(header_of(there, key=SigningKey.of("unknown", b"f" * 32))),
-        request_with(build_header(Credentials(elsewhere.name, US, credentials.key_id, credentials.signature))),
+        request_with(
+            build_header(Credentials(elsewhere.name, US, credentials.key_id, credentials.signature))
+        ),
         request_with(f"{good}, {header_of(elsewhere)}"),
         request_with(header_of(there, key=SigningKey.of("1", b"f" * 32))),
     ]
@@ -173,7 +179,9 @@ async def test_denied_servers_are_refused_before_anything_is_fetched(
     assert network.requests == []
 
 
-async def test_whoever_speaks_is_back(authenticator: ServerAuthenticator, there: KeyServer, backoff: Backoff) -> None:
+async def test_whoever_speaks_is_back(
+    authenticator: ServerAuthenticator, there: KeyServer, backoff: Backoff
+) -> None:
     backoff.failed(there.name, asked_ms=0)
     cleared: list[str] = []
     backoff.on_cleared(cleared.append)
@@ -244,7 +252,9 @@ class TestKeyEndpoints:
         await self.ask(endpoints, {there.name: {}})
         await clock.sleep(60)
         later = clock.now_ms() + there.validity_ms - 1000
-        (keys,) = await self.ask(endpoints, {there.name: {there.key.key_id: {"minimum_valid_until_ts": later}}})
+        (keys,) = await self.ask(
+            endpoints, {there.name: {there.key.key_id: {"minimum_valid_until_ts": later}}}
+        )
         assert keys["valid_until_ts"] >= later
 
     async def test_unknown_servers_are_left_out(self, endpoints: KeyEndpoints, there: KeyServer) -> None:
@@ -277,7 +287,9 @@ class TestKeyFiles:
         assert identity.key.key_id == OUR_KEY.key_id
         published = identity.published(1000)
         assert published["verify_keys"].keys() == {OUR_KEY.key_id, SECOND_KEY.key_id}
-        assert published["old_verify_keys"] == {"ed25519:old": {"key": OUR_KEY.public_base64, "expired_ts": 5}}
+        assert published["old_verify_keys"] == {
+            "ed25519:old": {"key": OUR_KEY.public_base64, "expired_ts": 5}
+        }
 
     @pytest.mark.parametrize("text", ["", "nonsense", "ed25519 a %%%", "ed25519 a AAAA"])
     def test_files_without_a_key(self, tmp_path: Path, text: str) -> None:

@@ -27,7 +27,9 @@ KEYS = "GET /_matrix/key/v2/server"
 QUERY = "POST /_matrix/key/v2/query"
 
 
-def message(server: KeyServer, ts: int, *, version: str = "10", key: SigningKey | None = None, n: int = 0) -> Event:
+def message(
+    server: KeyServer, ts: int, *, version: str = "10", key: SigningKey | None = None, n: int = 0
+) -> Event:
     pdu: dict[str, Any] = {
         "type": "m.room.message",
         "room_id": "!room:keys.test",
@@ -46,7 +48,12 @@ class Ring:
     """A keyring, and what it asks."""
 
     def __init__(
-        self, database: Database, network: MemoryNetwork, clock: Clock, policy: FederationPolicy, notaries: list[Notary]
+        self,
+        database: Database,
+        network: MemoryNetwork,
+        clock: Clock,
+        policy: FederationPolicy,
+        notaries: list[Notary],
     ) -> None:
         self.store = KeyStore(database)
         self.ring = Keyring(
@@ -71,7 +78,12 @@ def other(network: MemoryNetwork, clock: Clock) -> KeyServer:
 
 
 async def test_keys_are_fetched_once_and_kept(
-    ring: Keyring, other: KeyServer, network: MemoryNetwork, clock: Clock, database: Database, policy: FederationPolicy
+    ring: Keyring,
+    other: KeyServer,
+    network: MemoryNetwork,
+    clock: Clock,
+    database: Database,
+    policy: FederationPolicy,
 ) -> None:
     await ring.verify_event_signatures(message(other, clock.now_ms()))
     await ring.verify_event_signatures(message(other, clock.now_ms()))
@@ -121,7 +133,9 @@ async def test_a_lapsed_key_is_fetched_again(
     assert network.asked(other.name) == [KEYS, KEYS]
 
 
-async def test_a_dead_server_vouches_for_old_events_only(ring: Keyring, other: KeyServer, clock: Clock) -> None:
+async def test_a_dead_server_vouches_for_old_events_only(
+    ring: Keyring, other: KeyServer, clock: Clock
+) -> None:
     then = clock.now_ms()
     await ring.verify_event_signatures(message(other, then))
     other.is_up = False
@@ -133,7 +147,9 @@ async def test_a_dead_server_vouches_for_old_events_only(ring: Keyring, other: K
         await ring.request_key(other.name, other.key.key_id)
 
 
-async def test_a_retired_key_signs_old_events_and_no_requests(ring: Keyring, other: KeyServer, clock: Clock) -> None:
+async def test_a_retired_key_signs_old_events_and_no_requests(
+    ring: Keyring, other: KeyServer, clock: Clock
+) -> None:
     retired = SigningKey.of("retired", b"r" * 32)
     other.old = [OldKey(retired.key_id, retired.public, clock.now_ms())]
     await ring.verify_event_signatures(message(other, clock.now_ms() - 10, key=retired))
@@ -160,7 +176,9 @@ async def test_made_up_keys_do_not_make_us_ask_again_and_again(
     assert network.asked(other.name) == [KEYS]
 
 
-async def test_a_silent_server_is_asked_less_and_less(ring: Keyring, network: MemoryNetwork, clock: Clock) -> None:
+async def test_a_silent_server_is_asked_less_and_less(
+    ring: Keyring, network: MemoryNetwork, clock: Clock
+) -> None:
     for _ in range(60):
         with pytest.raises(InvalidSignature):
             await ring.request_key(ServerName("silent.test"), "ed25519:1")
@@ -186,7 +204,9 @@ async def test_unknown_signatures_beside_a_good_one_are_skipped(
     assert network.asked(other.name) == [KEYS]
 
 
-async def test_a_batch_tells_the_good_from_the_bad(ring: Keyring, network: MemoryNetwork, clock: Clock) -> None:
+async def test_a_batch_tells_the_good_from_the_bad(
+    ring: Keyring, network: MemoryNetwork, clock: Clock
+) -> None:
     servers = [KeyServer(network, clock, f"server{n}.test") for n in range(12)]
     servers[3].is_up = False
     events = [message(servers[n % 12], clock.now_ms(), n=n) for n in range(250)]
@@ -204,9 +224,17 @@ class TestNotaries:
 
     @pytest.fixture
     def ring(
-        self, database: Database, network: MemoryNetwork, clock: Clock, policy: FederationPolicy, notary: KeyServer
+        self,
+        database: Database,
+        network: MemoryNetwork,
+        clock: Clock,
+        policy: FederationPolicy,
+        notary: KeyServer,
     ) -> Keyring:
-        notaries = [Notary(ServerName("gone.test")), Notary(notary.name, {notary.key.key_id: notary.key.public})]
+        notaries = [
+            Notary(ServerName("gone.test")),
+            Notary(notary.name, {notary.key.key_id: notary.key.public}),
+        ]
         return Ring(database, network, clock, policy, notaries).ring
 
     def vouch(self, notary: KeyServer, other: KeyServer, key: SigningKey | None = None) -> None:

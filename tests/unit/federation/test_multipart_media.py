@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,13 +27,16 @@ class Received:
 
     def read(self, body: bytes, cuts: list[int] | None = None) -> Received:
         edges = sorted({0, len(body), *(cut % (len(body) + 1) for cut in cuts or [])})
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             self.parts.feed(body[start:end])
         self.parts.finish()
         return self
 
 
-@given(st.binary(max_size=200).filter(lambda data: b"--xyz" not in data), st.lists(st.integers(0, 500), max_size=20))
+@given(
+    st.binary(max_size=200).filter(lambda data: b"--xyz" not in data),
+    st.lists(st.integers(0, 500), max_size=20),
+)
 def test_media_survives_any_cut(media: bytes, cuts: list[int]) -> None:
     body = build_head(b"xyz", {"Content-Type": "image/png"}) + media + build_tail(b"xyz")
     received = Received().read(body, cuts)
@@ -50,8 +55,7 @@ def test_a_boundary_that_is_only_a_beginning_is_data() -> None:
     [
         b"preamble\r\n--xyz\r\n\r\n{}\r\n--xyz\r\nLocation: https://cdn.test/1\r\n\r\n\r\n--xyz--",
         b"--xyz\r\n\r\n{}\r\n--xyz\r\nLocation: https://cdn.test/1\r\n\r\n--xyz--\r\n",
-        b"--xyz  \r\nContent-Type: application/json\r\n\r\n{}\r\n--xyz\t\r\nlocation:https://cdn.test/1\r\n\r\n\r\n"
-        b"--xyz--\r\nepilogue",
+        b"--xyz  \r\nX: y\r\n\r\n{}\r\n--xyz\t\r\nlocation:https://cdn.test/1\r\n\r\n\r\n--xyz--\r\nepilogue",
     ],
 )
 def test_a_location_instead_of_media(body: bytes) -> None:

@@ -36,7 +36,9 @@ class Other:
         self.requests: list[RemoteRequest] = []
         network.servers[THERE] = self._answer
 
-    def says(self, content: Any, status: int = 200, *, to: str = "", headers: dict[str, str] | None = None) -> None:
+    def says(
+        self, content: Any, status: int = 200, *, to: str = "", headers: dict[str, str] | None = None
+    ) -> None:
         self.answers[to] = answer(content, status, headers)
 
     async def _answer(self, request: RemoteRequest) -> Answer:
@@ -55,7 +57,9 @@ def other(network: MemoryNetwork) -> Other:
 
 
 @pytest.fixture
-def requests(network: MemoryNetwork, backoff: Backoff, policy: FederationPolicy, clock: Clock) -> SignedRequests:
+def requests(
+    network: MemoryNetwork, backoff: Backoff, policy: FederationPolicy, clock: Clock
+) -> SignedRequests:
     return SignedRequests(
         network, backoff, policy, clock, server_name=US, signing_key=OUR_KEY, timeout_ms=60_000
     )
@@ -73,9 +77,7 @@ async def test_requests_are_signed_as_they_are_sent(client: FederationClient, ot
     assert sent.uri == "/_matrix/federation/v1/send/a%2Fb"
     (credentials,) = parse_headers(sent.headers["Authorization"])
     assert credentials.destination == THERE
-    verify_request(
-        credentials, method="PUT", uri=sent.uri, content=sent.body, public_key=OUR_KEY.public
-    )
+    verify_request(credentials, method="PUT", uri=sent.uri, content=sent.body, public_key=OUR_KEY.public)
 
 
 async def test_paths_and_queries_are_escaped(client: FederationClient, other: Other) -> None:
@@ -88,8 +90,17 @@ async def test_paths_and_queries_are_escaped(client: FederationClient, other: Ot
 
 async def test_each_method_asks_where_it_should(client: FederationClient, other: Other) -> None:
     template = {"event": {}, "room_version": "10"}
-    lists = {"pdus": [{}], "auth_chain": [{}], "state": [{}], "events": [{}], "pdu_ids": ["$a"], "auth_chain_ids": []}
-    other.says({**lists, **template, "knock_room_state": [], "one_time_keys": {}, "device_keys": {}, "chunk": []})
+    lists = {
+        "pdus": [{}],
+        "auth_chain": [{}],
+        "state": [{}],
+        "events": [{}],
+        "pdu_ids": ["$a"],
+        "auth_chain_ids": [],
+    }
+    other.says(
+        {**lists, **template, "knock_room_state": [], "one_time_keys": {}, "device_keys": {}, "chunk": []}
+    )
     await client.make_join(THERE, ROOM, USER, ["9", "10"])
     assert other.last.uri.endswith("?ver=9&ver=10")
     await client.make_knock(THERE, ROOM, USER, ["10"])
@@ -253,7 +264,7 @@ class Cdn:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    async def fetch(self, _method: str, url: str, *, open_sink: Any, **_limits: int) -> Answer:
+    async def fetch(self, method: str, url: str, *, open_sink: Any = None, **_limits: Any) -> Answer:
         self.asked.append(url)
         head = Answer(200, {"content-type": "image/gif"})
         open_sink(head)(b"from the web")
@@ -276,7 +287,9 @@ class TestMedia:
 
     async def test_media_in_the_answer(self, media: RemoteMedia, other: Other) -> None:
         body = build_head(b"B", {"Content-Type": "image/png", "Content-Disposition": "inline"})
-        other.says(body + b"pixels" + build_tail(b"B"), headers={"content-type": "multipart/mixed; boundary=B"})
+        other.says(
+            body + b"pixels" + build_tail(b"B"), headers={"content-type": "multipart/mixed; boundary=B"}
+        )
         store = await self.download(media)
         assert store.head == MediaHead("image/png", "inline")
         assert store.data == b"pixels"
@@ -310,7 +323,9 @@ class TestMedia:
             await self.download(media)
         assert len(other.requests) == 1
 
-    async def test_media_that_are_not_there_yet(self, media: RemoteMedia, other: Other, backoff: Backoff) -> None:
+    async def test_media_that_are_not_there_yet(
+        self, media: RemoteMedia, other: Other, backoff: Backoff
+    ) -> None:
         other.says({"errcode": "M_NOT_YET_UPLOADED", "error": "wait"}, 504)
         with pytest.raises(Refused) as refused:
             await self.download(media)
@@ -325,7 +340,9 @@ class TestMedia:
             (build_head(b"B", {}) + b"pix", "multipart/mixed; boundary=B"),
         ],
     )
-    async def test_malformed_answers(self, media: RemoteMedia, other: Other, body: bytes, content_type: str) -> None:
+    async def test_malformed_answers(
+        self, media: RemoteMedia, other: Other, body: bytes, content_type: str
+    ) -> None:
         other.says(body, headers={"content-type": content_type})
         with pytest.raises(RemoteError):
             await self.download(media)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Any, cast
 
 import pytest
 
@@ -159,7 +160,7 @@ class World:
         """The process dies: whatever it was doing and had not stored is gone."""
         self._open = False
         for call in list(self.reactor.getDelayedCalls()):
-            call.cancel()
+            cast(Any, call).cancel()
         self.servers.under_way = 0
         await self.db.close()
 
@@ -193,7 +194,9 @@ class World:
         await self.db.run(_persist, event, self._number, flags)
         return event.event_id
 
-    async def join(self, user_id: str, room: RoomID = ROOM, membership: str = "join", sender: str = "") -> None:
+    async def join(
+        self, user_id: str, room: RoomID = ROOM, membership: str = "join", sender: str = ""
+    ) -> None:
         content = {"membership": membership}
         who = UserID(sender or user_id)
         await self.say("", room=room, sender=who, type="m.room.member", state_key=user_id, content=content)
@@ -277,7 +280,9 @@ def _give(txn: Transaction, given: Given) -> None:
     )
 
 
-def _owe(txn: Transaction, servers: list[str], content: dict[str, Any], key: str | None = None) -> Slot | None:
+def _owe(
+    txn: Transaction, servers: list[str], content: dict[str, Any], key: str | None = None
+) -> Slot | None:
     return rows.queue_edu(txn, servers, encode_edu("m.direct_to_device", content), now_ms=5, key=key)
 
 
@@ -589,8 +594,18 @@ class TestEdus:
         assert world.servers.edus(B) == [
             {
                 "push": [
-                    {"user_id": ALICE, "presence": "unavailable", "last_active_ago": 5, "currently_active": False},
-                    {"user_id": "@anna:us.test", "presence": "online", "status_msg": "hi", "currently_active": False},
+                    {
+                        "user_id": ALICE,
+                        "presence": "unavailable",
+                        "last_active_ago": 5,
+                        "currently_active": False,
+                    },
+                    {
+                        "user_id": "@anna:us.test",
+                        "presence": "online",
+                        "status_msg": "hi",
+                        "currently_active": False,
+                    },
                 ]
             }
         ]
@@ -671,7 +686,7 @@ class TestBackoff:
             if len(waits) == 8:
                 break
         assert waits[0] < 13_000
-        assert all(later > earlier for earlier, later in zip(waits, waits[1:], strict=False))
+        assert all(later > earlier for earlier, later in pairwise(waits))
         world.backoff.failed(B, asked_ms=world.clock.now_ms())
         await world.settle()
         wait_ms = world.backoff.wait_ms(B)

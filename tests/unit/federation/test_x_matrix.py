@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +95,8 @@ def test_what_is_no_signature_is_refused(header: str) -> None:
 @given(st.text(max_size=200))
 def test_no_header_breaks_the_parser(text: str) -> None:
     for header in (text, "X-Matrix " + text, 'X-Matrix origin="a.test",key="ed25519:1",sig="' + text):
-        try:
+        with suppress(Unauthorized):
             parse_headers(header)
-        except Unauthorized:
-            pass
 
 
 names = st.from_regex(r"[a-z][a-z0-9.-]{0,20}(:[0-9]{1,4})?", fullmatch=True).map(ServerName)

@@ -144,6 +144,9 @@ class _End:
     def stopProducing(self) -> None:
         self.loseConnection()
 
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Nothing is held back here."""
+
     def getPeer(self) -> IPv4Address:
         return IPv4Address("TCP", self._peer, 1)
 

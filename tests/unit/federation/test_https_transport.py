@@ -1,0 +1,357 @@
+"""The way out: certificates, SNI and Host by the discovery table, and the limits of what is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from OpenSSL import SSL
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.internet.protocol import Factory, Protocol
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from zope.interface import implementer
+
+from federation.outbound.https import HttpsTransport
+from federation.outbound.resolver import Resolver
+from federation.outbound.transport import RemoteRequest
+from federation.wire.discovery import SrvRecord
+from homeserver.errors import RemoteError
+from homeserver.http.gate.addresses import AddressPolicy
+from homeserver.http.gate.dialing import Dialer
+from homeserver.http.gate.exchange import NoAnswer
+from homeserver.http.gate.fetching import Fetcher
+from homeserver.http.gate.tls import Trust
+from homeserver.ids import ServerName
+from homeserver.runtime.clock import Clock
+from homeserver.runtime.random import Randomness
+from tests.fixtures.reactor import VirtualReactor
+from tests.unit.http.outside import Outside
+
+NOT_BEFORE, NOT_AFTER = datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+
+
+class Authority:
+    """A certificate authority of the test's own."""
+
+    def __init__(self, name: str = "Test CA") -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self._certificate = (
+            self._builder(self._name, self._key.public_key())
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+
+    def write(self, path: Path) -> Path:
+        path.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
+        return path
+
+    def context(self, *names: str) -> SSL.Context:
+        """A server's TLS with a certificate for these names."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        alternatives: list[x509.GeneralName] = []
+        for name in names:
+            try:
+                alternatives.append(x509.IPAddress(ip_address(name)))
+            except ValueError:
+                alternatives.append(x509.DNSName(name))
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")])
+        certificate = (
+            self._builder(subject, key.public_key())
+            .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        context.use_certificate(cast(Any, certificate))
+        context.use_privatekey(cast(Any, key))
+        return context
+
+    def _builder(self, subject: x509.Name, key: Any) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(NOT_BEFORE)
+            .not_valid_after(NOT_AFTER)
+        )
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class Creator:
+    def __init__(self, context: SSL.Context, sni: list[str | None]) -> None:
+        self._context = context
+        context.set_tlsext_servername_callback(
+            lambda c: sni.append((c.get_servername() or b"").decode() or None)
+        )
+
+    def serverConnectionForTLS(self, _protocol: Any) -> SSL.Connection:
+        return SSL.Connection(self._context, None)
+
+
+class Machine:
+    """A machine that speaks HTTP over TLS; `answer` makes the bytes of an answer."""
+
+    def __init__(self, reactor: VirtualReactor, context: SSL.Context, answer: Callable[[str], bytes]) -> None:
+        self.sni: list[str | None] = []
+        self.heads: list[str] = []
+        self.connections = 0
+        machine = self
+
+        class Http(Protocol):
+            transport: Any
+            buffer = b""
+
+            def connectionMade(self) -> None:
+                machine.connections += 1
+
+            def dataReceived(self, data: bytes) -> None:
+                self.buffer += data
+                if b"\r\n\r\n" not in self.buffer:
+                    return
+                head, _, body = self.buffer.partition(b"\r\n\r\n")
+                text = head.decode()
+                length = next(
+                    (int(x.split(":")[1]) for x in text.lower().split("\r\n") if "content-length" in x), 0
+                )
+                if len(body) < length:
+                    return
+                self.buffer = body[length:]
+                machine.heads.append(text)
+                self.transport.write(answer(text))
+
+        creator: Any = Creator(context, self.sni)
+        inner: Any = Factory.forProtocol(Http)
+        clock: Any = reactor
+        self.factory = TLSMemoryBIOFactory(creator, False, inner, clock)
+
+    @property
+    def hosts(self) -> list[str]:
+        return [
+            line.partition(":")[2].strip()
+            for head in self.heads
+            for line in head.split("\r\n")
+            if line.lower().startswith("host:")
+        ]
+
+
+def ok(body: bytes = b"{}", *headers: str) -> Callable[[str], bytes]:
+    lines = "".join(f"{header}\r\n" for header in headers)
+    return lambda _head: (
+        b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n%b" % (lines.encode(), len(body), body)
+    )
+
+
+class World:
+    """The outside, and our transport into it."""
+
+    def __init__(self, reactor: VirtualReactor, clock: Clock, randomness: Randomness, tmp_path: Path) -> None:
+        self.reactor = reactor
+        self.outside = Outside(reactor)
+        self.authority = Authority()
+        self.srv: dict[str, Sequence[SrvRecord]] = {}
+        trust = Trust([self.authority.write(tmp_path / "ca.pem")], platform=False)
+        policy = AddressPolicy(["10.0.0.0/8", "fc00::/7"])
+        self.resolver = Resolver(Fetcher(self.outside, clock, policy, trust), self, clock, randomness)
+        self.transport = HttpsTransport(
+            self.outside,
+            clock,
+            self.resolver,
+            Dialer(self.outside, policy),
+            trust,
+            user_agent="Hearth/test",
+            unverified=("*.lab.test",),
+        )
+
+    async def lookup(self, name: str) -> tuple[Sequence[SrvRecord], int]:
+        return self.srv.get(name, ()), 60_000
+
+    def machine(
+        self, address: str, *names: str, port: int = 8448, answer: Callable[[str], bytes] | None = None
+    ) -> Machine:
+        made = Machine(self.reactor, self.authority.context(*names), answer or ok())
+        self.outside.servers[address, port] = made.factory
+        return made
+
+    async def ask(self, server: str, **fields: Any) -> Any:
+        fields = {"timeout_ms": 30_000, **fields}
+        return await self.transport.request(
+            RemoteRequest(ServerName(server), fields.pop("method", "GET"), "/_matrix/x?y=%2F", **fields)
+        )
+
+
+@pytest.fixture
+def world(reactor: VirtualReactor, clock: Clock, randomness: Randomness, tmp_path: Path) -> World:
+    return World(reactor, clock, randomness, tmp_path)
+
+
+async def test_an_address_needs_no_names(world: World) -> None:
+    machine = world.machine("203.0.113.1", "203.0.113.1")
+    await world.ask("203.0.113.1")
+    assert machine.sni == [None]
+    assert machine.hosts == ["203.0.113.1"]
+    assert machine.heads[0].startswith("GET /_matrix/x?y=%2F HTTP/1.1")
+
+
+async def test_an_ipv6_address(world: World) -> None:
+    machine = world.machine("2001:db9::1", "2001:db9::1", port=99)
+    await world.ask("[2001:db9::1]:99")
+    assert machine.hosts == ["[2001:db9::1]:99"]
+
+
+async def test_a_port_of_its_own(world: World) -> None:
+    world.outside.names["a.test"] = ["203.0.113.1"]
+    machine = world.machine("203.0.113.1", "a.test", port=443)
+    await world.ask("a.test:443")
+    assert machine.sni == ["a.test"]
+    assert machine.hosts == ["a.test:443"]
+
+
+async def test_delegation_by_a_file(world: World) -> None:
+    world.outside.names["a.test"] = ["203.0.113.1"]
+    world.outside.names["matrix.a.test"] = ["203.0.113.2"]
+    world.machine("203.0.113.1", "a.test", port=443, answer=ok(b'{"m.server":"matrix.a.test:1234"}'))
+    machine = world.machine("203.0.113.2", "matrix.a.test", port=1234)
+    await world.ask("a.test")
+    assert machine.sni == ["matrix.a.test"]
+    assert machine.hosts == ["matrix.a.test:1234"]
+
+
+async def test_delegation_by_dns_proves_the_name_before_it(world: World) -> None:
+    world.srv["_matrix-fed._tcp.a.test"] = [
+        SrvRecord(0, 0, 77, "hoster.test"),
+        SrvRecord(1, 0, 78, "hoster.test"),
+    ]
+    world.outside.names["hoster.test"] = ["203.0.113.3"]
+    machine = world.machine("203.0.113.3", "a.test", port=78)
+    await world.ask("a.test")
+    assert machine.sni == ["a.test"]
+    assert machine.hosts == ["a.test"]
+
+
+async def test_the_default_port(world: World) -> None:
+    world.outside.names["a.test"] = ["203.0.113.1"]
+    machine = world.machine("203.0.113.1", "a.test")
+    await world.ask("a.test")
+    await world.ask("a.test", method="PUT", body=b"{}")
+    assert machine.hosts == ["a.test", "a.test"]
+    # The connection was kept.
+    assert machine.connections == 1
+
+
+async def test_a_name_with_port_443_is_another_server_than_one_without(world: World) -> None:
+    world.outside.names["a.test"] = ["203.0.113.1"]
+    with_port, without = (world.machine("203.0.113.1", "a.test", port=port) for port in (443, 8448))
+    await world.ask("a.test:443")
+    await world.ask("a.test")
+    assert with_port.hosts[0] == "a.test:443"
+    assert without.hosts == ["a.test"]
+
+
+@pytest.mark.parametrize("names", [("b.test",), ("203.0.113.1",), ("*.b.test", "test")])
+async def test_a_certificate_of_another_name(world: World, names: tuple[str, ...]) -> None:
+    world.outside.names["a.test"] = ["203.0.113.1"]
+    machine = world.machine("203.0.113.1", *names)
+    with pytest.raises(NoAnswer):
+        await world.ask("a.test")
+    assert machine.heads == []
+
+
+async def test_a_certificate_of_another_authority(world: World) -> None:
+    world.outside.names["a.test"] = ["203.0.113.1"]
+    world.authority = Authority("Evil CA")
+    machine = world.machine("203.0.113.1", "a.test")
+    with pytest.raises(NoAnswer):
+        await world.ask("a.test")
+    assert machine.heads == []
+
+
+async def test_certificates_of_a_laboratory_are_taken_as_they_are(world: World) -> None:
+    world.outside.names["one.lab.test"] = ["203.0.113.1"]
+    world.authority = Authority("Laboratory CA")
+    machine = world.machine("203.0.113.1", "whatever.test")
+    await world.ask("one.lab.test")
+    assert machine.sni == ["one.lab.test"]
+
+
+@pytest.mark.parametrize("name", ["10.0.0.1", "inward.test", "[fc00::1]", "[::ffff:10.0.0.1]"])
+async def test_nobody_sends_us_inward(world: World, name: str) -> None:
+    world.outside.names["inward.test"] = ["10.0.0.1", "fc00::1"]
+    for address in ("10.0.0.1", "fc00::1", "::ffff:10.0.0.1"):
+        world.machine(address, "inward.test", "10.0.0.1")
+    with pytest.raises(NoAnswer):
+        await world.ask(name)
+    assert world.outside.connected == []
+
+
+async def test_delegation_does_not_lead_inward_either(world: World) -> None:
+    world.outside.names["a.test"] = ["203.0.113.1"]
+    world.machine("203.0.113.1", "a.test", port=443, answer=ok(b'{"m.server":"10.0.0.1"}'))
+    with pytest.raises(NoAnswer):
+        await world.ask("a.test")
+    assert world.outside.connected == [("203.0.113.1", 443)]
+
+
+async def test_an_answer_has_an_end(world: World) -> None:
+    world.outside.names["a.test"] = ["203.0.113.1"]
+    world.machine("203.0.113.1", "a.test", answer=ok(b"x" * 5000))
+    with pytest.raises(RemoteError) as error:
+        await world.ask("a.test", max_bytes=4999)
+    assert error.value.errcode == "M_TOO_LARGE"
+    assert len((await world.ask("a.test", max_bytes=5000)).body) == 5000
+
+
+async def test_an_answer_without_length_has_an_end_too(world: World) -> None:
+    world.outside.names["a.test"] = ["203.0.113.1"]
+    chunks = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"400\r\n%b\r\n" % (b"x" * 1024) * 10
+    world.machine("203.0.113.1", "a.test", answer=lambda _: chunks)
+    with pytest.raises(RemoteError) as error:
+        await world.ask("a.test", max_bytes=5000)
+    assert error.value.errcode == "M_TOO_LARGE"
+
+
+async def test_a_head_has_an_end(world: World) -> None:
+    world.outside.names["a.test"] = ["203.0.113.1"]
+    world.machine("203.0.113.1", "a.test", answer=lambda _: b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20_000)
+    with pytest.raises(NoAnswer):
+        await world.ask("a.test")
+
+
+async def test_an_answer_comes_in_time(world: World, clock: Clock) -> None:
+    world.outside.names["a.test"] = ["203.0.113.1"]
+    world.machine("203.0.113.1", "a.test", answer=lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")
+    before = clock.seconds()
+    with pytest.raises(NoAnswer):
+        await world.ask("a.test", timeout_ms=5000)
+    assert 4.9 < clock.seconds() - before < 5.6
+
+
+async def test_a_machine_that_swallows_connections(world: World, clock: Clock) -> None:
+    world.outside.silent.add("203.0.113.1")
+    before = clock.seconds()
+    with pytest.raises(NoAnswer):
+        await world.ask("203.0.113.1", timeout_ms=60_000)
+    assert clock.seconds() - before < 15
+
+
+async def test_a_sink_takes_the_body(world: World) -> None:
+    world.outside.names["a.test"] = ["203.0.113.1"]
+    world.machine("203.0.113.1", "a.test", answer=ok(b"media", "Content-Type: image/png"))
+    got: list[bytes] = []
+    types: list[str | None] = []
+
+    def open_sink(answer: Any) -> Any:
+        types.append(answer.headers.get("content-type"))
+        return got.append
+
+    answer = await world.ask("a.test", open_sink=open_sink)
+    assert (b"".join(got), types, answer.body) == (b"media", ["image/png"], b"")
