@@ -10,10 +10,12 @@ from config import Config
 from homeserver.admin_api.register import SharedSecretRegistrationEndpoints
 from homeserver.client_api.account import AccountEndpoints
 from homeserver.client_api.account_data import AccountDataEndpoints
+from homeserver.client_api.account_moderation import AccountModerationEndpoints
 from homeserver.client_api.capabilities import CapabilityEndpoints, ServerCapabilities
 from homeserver.client_api.devices import DeviceEndpoints
 from homeserver.client_api.filters import FilterEndpoints
 from homeserver.client_api.login import LoginEndpoints
+from homeserver.client_api.login_page import LoginPageEndpoints
 from homeserver.client_api.openid import OpenIDEndpoints
 from homeserver.client_api.profile import ProfileEndpoints
 from homeserver.client_api.push_rules import PushRuleEndpoints
@@ -27,6 +29,7 @@ from homeserver.runtime.notifier import Notifier
 from homeserver.runtime.random import Randomness
 from homeserver.runtime.tasks import Tasks
 from homeserver.users.account_data import AccountData, Tags
+from homeserver.users.account_moderation import AccountModeration
 from homeserver.users.accounts import Accounts
 from homeserver.users.appservice_identity import AppserviceDirectory, NoAppservices
 from homeserver.users.authentication import Authenticator
@@ -107,6 +110,7 @@ class Users:
         self.tags = Tags(db)
         self.push_rules = PushRules(db)
         self.filters = Filters(db)
+        self.account_moderation = AccountModeration(self.accounts, server_name)
         self.deactivation = Deactivation(
             db, self.sessions, cleanups=parts.account_cleanups, unbinder=parts.unbinder
         )
@@ -195,7 +199,9 @@ class Users:
                 self.interactive_auth,
                 may_change_password=config.passwords.is_enabled,
             ),
+            AccountModerationEndpoints(self.account_moderation, self.devices),
             FallbackEndpoints(self.interactive_auth),
+            LoginPageEndpoints(),
             ProfileEndpoints(self.profiles),
             AccountDataEndpoints(self.account_data, self.push_rules),
             TagEndpoints(self.tags),

@@ -59,7 +59,9 @@ class DeviceEndpoints:
 
         Spec: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3devices
         """
-        return {"devices": [_device_answer(device) for device in await self._devices.list(who.user_id)]}
+        return {
+            "devices": [_device_answer(device) for device in await self._devices.list_of_user(who.user_id)]
+        }
 
     @endpoint("GET", "/_matrix/client/v3/devices/{device_id}", guests=True)
     async def get_device(self, who: Requester, device_id: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class TagEndpoints:
         Spec: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3useruseridroomsroomidtags
         """
         _check_own(who, user_id)
-        return {"tags": await self._tags.list(user_id, room_id)}
+        return {"tags": await self._tags.load(user_id, room_id)}
 
     @endpoint("PUT", _TAGS + "/{tag}")
     async def set_room_tag(

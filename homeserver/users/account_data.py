@@ -76,7 +76,7 @@ class Tags:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def list(self, user_id: UserID, room_id: RoomID) -> dict[str, Any]:
+    async def load(self, user_id: UserID, room_id: RoomID) -> dict[str, Any]:
         """The room's tags with what is known of each."""
         return await self._db.read(_find_tags, user_id, room_id)
 

@@ -15,7 +15,7 @@ from homeserver.users.last_seen import LastSeen
 from storage import devices as device_rows
 from storage import tokens
 from storage.database import Database
-from storage.devices import Device
+from storage.devices import Device, Sighting
 from storage.transaction import Transaction
 
 MAX_DISPLAY_NAME = 100
@@ -68,7 +68,7 @@ class Devices:
         self._cleanups = tuple(cleanups)
         self._is_reserved = is_reserved
 
-    async def list(self, user_id: UserID) -> list[Device]:
+    async def list_of_user(self, user_id: UserID) -> list[Device]:
         """The user's devices, oldest first."""
         devices = await self._db.read(device_rows.list_of_user, user_id)
         return [self._last_seen.refreshed(device) for device in devices]
@@ -83,6 +83,14 @@ class Devices:
         if device is None:
             raise NotFound(f"no device {device_id}")
         return self._last_seen.refreshed(device)
+
+    async def list_connections(self, user_id: UserID) -> list[Sighting]:
+        """Where the user's devices connected from, latest first."""
+        written = await self._db.read(device_rows.list_connections, user_id)
+        known = {(seen.device_id, seen.ip, seen.agent): seen for seen in written}
+        for seen in self._last_seen.pending_of(user_id):
+            known[seen.device_id, seen.ip, seen.agent] = seen
+        return sorted(known.values(), key=lambda seen: seen.seen_ms, reverse=True)
 
     async def rename(self, user_id: UserID, device_id: str, display_name: str | None) -> None:
         """Give a device another name; with None nothing changes.

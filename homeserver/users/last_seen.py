@@ -46,6 +46,10 @@ class LastSeen:
             return device
         return device._replace(last_seen_ms=seen.seen_ms, last_seen_ip=seen.ip, last_seen_agent=seen.agent)
 
+    def pending_of(self, user_id: UserID) -> list[Sighting]:
+        """What is known of a user and not written yet."""
+        return [seen for (owner, _), seen in self._pending.items() if owner == user_id]
+
     async def flush(self) -> None:
         """Write what is pending. To be called at shutdown."""
         if self._timer is not None:

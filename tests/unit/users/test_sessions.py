@@ -135,7 +135,7 @@ class TestAuthenticator:
         assert (await client.ask("GET", WHOAMI)).status == 200
         await client.request("POST", "/logout")
         assert (await client.ask("GET", WHOAMI)).status == 401
-        assert (await server.users.devices.list(ALICE)) != [], "the user's own devices stay"
+        assert (await server.users.devices.list_of_user(ALICE)) != [], "the user's own devices stay"
 
 
 class TestRefresh:
@@ -275,4 +275,4 @@ class TestLastSeen:
 async def test_a_requester_without_a_device_logs_out_of_nothing(server: AccountServer) -> None:
     await server.session_of("alice")
     await server.users.sessions.end(Requester(ALICE))
-    assert len(await server.users.devices.list(ALICE)) == 1
+    assert len(await server.users.devices.list_of_user(ALICE)) == 1
