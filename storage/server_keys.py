@@ -9,7 +9,7 @@ from storage.transaction import Transaction
 
 
 class KeyRow(NamedTuple):
-    """A key as `federation.wire.keys.KnownKey` knows it; `answer_until_ms` is the answer's own `valid_until_ts`."""
+    """A key as `federation.wire.keys.KnownKey` has it; `answer_until_ms` is its answer's `valid_until_ts`."""
 
     server: str
     key_id: str
@@ -20,7 +20,16 @@ class KeyRow(NamedTuple):
     answer_until_ms: int
 
 
-_COLUMNS = ("server", "key_id", "public_key", "valid_until_ms", "is_old", "fetched_ms", "answer_until_ms", "answer")
+_COLUMNS = (
+    "server",
+    "key_id",
+    "public_key",
+    "valid_until_ms",
+    "is_old",
+    "fetched_ms",
+    "answer_until_ms",
+    "answer",
+)
 _BATCH = 500
 
 
@@ -37,16 +46,21 @@ def of_servers(txn: Transaction, servers: Collection[str]) -> list[KeyRow]:
         chunk = wanted[first : first + _BATCH]
         marks = ", ".join("?" * len(chunk))
         rows = txn.all(
-            "SELECT server, key_id, public_key, valid_until_ms, is_old, fetched_ms, answer_until_ms FROM server_keys"
-            f" WHERE server IN ({marks})",
+            "SELECT server, key_id, public_key, valid_until_ms, is_old, fetched_ms, answer_until_ms"
+            f" FROM server_keys WHERE server IN ({marks})",
             *chunk,
         )
-        found.extend(KeyRow(str(r[0]), str(r[1]), bytes(r[2]), int(r[3]), bool(r[4]), int(r[5]), int(r[6])) for r in rows)
+        found.extend(
+            KeyRow(str(r[0]), str(r[1]), bytes(r[2]), int(r[3]), bool(r[4]), int(r[5]), int(r[6]))
+            for r in rows
+        )
     return found
 
 
 def answers(txn: Transaction, server: str, key_ids: Collection[str]) -> list[bytes]:
-    """The signed answers that hold these keys of the server, each once; without key IDs, those of all its keys."""
-    rows = txn.all("SELECT key_id, answer FROM server_keys WHERE server = ? ORDER BY answer_until_ms DESC", server)
+    """The signed answers that hold these keys of the server, each once; without key IDs, those of all keys."""
+    rows = txn.all(
+        "SELECT key_id, answer FROM server_keys WHERE server = ? ORDER BY answer_until_ms DESC", server
+    )
     wanted = set(key_ids)
     return list(dict.fromkeys(bytes(answer) for key_id, answer in rows if not wanted or key_id in wanted))
