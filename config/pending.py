@@ -60,7 +60,6 @@ PENDING = frozenset(
         "rooms.max_event_delay_duration_ms",
         "server.admin_contact",
         "server.allow_public_rooms_over_federation",
-        "server.allow_public_rooms_without_auth",
         "server.cluster_secret",
         "turn",
         "web_client",

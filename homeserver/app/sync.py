@@ -92,5 +92,10 @@ class SyncServices:
             HistoryEndpoints(rooms.access, rooms.history, rooms.state_at, rooms.bundles, self.own_data),
             RelationEndpoints(rooms.access, rooms.related, rooms.bundles, self.own_data),
             ReceiptEndpoints(rooms.access, rooms.read_markers, rooms.typing),
-            DirectoryEndpoints(rooms.directory, rooms.aliases, rooms.access),
+            DirectoryEndpoints(
+                rooms.directory,
+                rooms.aliases,
+                rooms.access,
+                public_without_token=config.server.allow_public_rooms_without_auth,
+            ),
         ]

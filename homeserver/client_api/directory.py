@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from homeserver.errors import Forbidden, NotFound
+from homeserver.errors import Forbidden, MissingToken, NotFound
 from homeserver.http.endpoint import Auth, RateLimit, endpoint
 from homeserver.http.requester import Requester
 from homeserver.http.responses import Empty
@@ -63,10 +63,13 @@ class PublicRoomsBody(msgspec.Struct):
 class DirectoryEndpoints:
     """Serves aliases and the list of published rooms."""
 
-    def __init__(self, directory: Directory, aliases: Aliases, access: RoomAccess) -> None:
+    def __init__(
+        self, directory: Directory, aliases: Aliases, access: RoomAccess, *, public_without_token: bool
+    ) -> None:
         self._directory = directory
         self._aliases = aliases
         self._access = access
+        self._public_without_token = public_without_token
 
     @endpoint("GET", "/_matrix/client/v3/directory/room/{room_alias}", auth=Auth.NONE)
     async def get_room_id_by_alias(self, room_alias: RoomAlias) -> AliasTarget:
@@ -138,12 +141,14 @@ class DirectoryEndpoints:
         await self._directory.set_published(room_id, published=body.visibility == "public")
         return Empty()
 
-    @endpoint("GET", "/_matrix/client/v3/publicRooms", auth=Auth.NONE)
-    async def get_public_rooms(self, query: PublicRoomsQuery) -> dict[str, Any]:
+    @endpoint("GET", "/_matrix/client/v3/publicRooms", auth=Auth.ACCESS_TOKEN_OPTIONAL, guests=True)
+    async def get_public_rooms(self, who: Requester | None, query: PublicRoomsQuery) -> dict[str, Any]:
         """The published rooms, of this server or another.
 
         Spec: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3publicrooms
         """
+        if who is None and not self._public_without_token:
+            raise MissingToken("this server shows its room directory to its users only")
         if query.server is not None and not self._directory.is_ours(query.server):
             return await self._directory.public_rooms_of(query.server, limit=query.limit, since=query.since)
         return await self._directory.public_rooms(limit=query.limit, since=query.since)

@@ -5,12 +5,13 @@ The tests append to the record as they run; run the whole suite first.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 
-from tests.conformance.corrections import NOT_SERVED
+from tests.conformance.corrections import NOT_SERVED, NOT_SERVED_YET
 from tests.conformance.declared import endpoint_by_operation
 from tests.conformance.record import RECORD, seen
 from tests.conformance.specification import SERVED_APIS, Operation, operations
@@ -49,10 +50,17 @@ def undemonstrated(operation: Operation, pairs: Iterable[tuple[int, str]]) -> li
     )
 
 
+def why_not_served(operation: Operation) -> str:
+    if operation.key in NOT_SERVED:
+        return NOT_SERVED[operation.key]
+    coming = (what for pattern, what in NOT_SERVED_YET.items() if re.match(pattern, operation.path))
+    return f"comes with {next(coming, 'nothing, which is a fault')}"
+
+
 def _row(operation: Operation, record: Seen, *, is_served: bool) -> str:
     name = f"`{operation.method} {operation.path}`" + (" (deprecated)" if operation.deprecated else "")
     if not is_served:
-        return f"| {name} | {operation.operation_id} | not served: {NOT_SERVED.get(operation.key, 'no reason given')} | | |"
+        return f"| {name} | {operation.operation_id} | not served: {why_not_served(operation)} | | |"
     pairs = record.get(operation.key, set())
     answered = ", ".join(_answered(pairs)) or "**never**"
     refused = ", ".join(f"`{each}`" for each in _refused(pairs)) or "**never**"

@@ -14,6 +14,8 @@ from tests.conformance.corrections import (
     LIMITED_OTHERWISE,
     NAMED_OTHERWISE,
     NOT_SERVED,
+    NOT_SERVED_YET,
+    is_not_served,
 )
 from tests.conformance.declared import (
     Endpoint,
@@ -51,7 +53,7 @@ def test_everything_in_the_specification_is_served_or_left_out_for_a_reason() ->
     missing = [
         f"{operation.key}: {operation.method} {operation.path}"
         for operation in operations(*SERVED_APIS)
-        if operation.key not in endpoints and operation.key not in NOT_SERVED
+        if operation.key not in endpoints and not is_not_served(operation.key, operation.path)
     ]
     assert not missing, told(missing)
 
@@ -61,6 +63,17 @@ def test_nothing_is_said_to_be_left_out_that_is_served() -> None:
     assert set(NOT_SERVED) <= known
     assert not sorted(set(NOT_SERVED) & set(endpoint_by_operation()))
     assert all(NOT_SERVED.values())
+
+
+@pytest.mark.parametrize("pattern", NOT_SERVED_YET)
+def test_what_is_not_served_yet_is_not_served(pattern: str) -> None:
+    endpoints = endpoint_by_operation()
+    missing = [
+        operation
+        for operation in operations(*SERVED_APIS)
+        if re.match(pattern, operation.path) and operation.key not in endpoints
+    ]
+    assert missing, f"all of {NOT_SERVED_YET[pattern]} is served by now: take the line out of corrections.py"
 
 
 def test_everything_served_is_in_the_specification_or_known_to_be_beyond_it() -> None:
