@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from twisted.internet.defer import TimeoutError as DnsTimeout
 from twisted.names import dns
-from twisted.names.error import DNSServerError, DomainError, ResolverError
+from twisted.names.error import AuthoritativeDomainError, DNSNameError, DomainError, ResolverError
 
 from federation.outbound.once import Once
 from federation.outbound.transport import WebClient
@@ -62,12 +63,10 @@ class DnsSrvLookup:
     async def lookup(self, name: str) -> tuple[Sequence[SrvRecord], int]:
         try:
             answers, _, _ = await self._resolver.lookupService(name, timeout=_SRV_TIMEOUTS_S)
-        except DNSServerError as error:
-            raise RemoteError(f"DNS cannot say anything about {name}: {error!r}") from error
-        except (DomainError, ResolverError):
+        except (DNSNameError, AuthoritativeDomainError):
             return (), SRV_LIFETIME_MS
-        except TimeoutError as error:
-            raise RemoteError(f"DNS does not answer about {name}") from error
+        except (DomainError, ResolverError, DnsTimeout) as error:
+            raise RemoteError(f"DNS does not answer about {name}: {error!r}") from error
         found = [answer for answer in answers if answer.type == dns.SRV and answer.payload is not None]
         records = [
             SrvRecord(

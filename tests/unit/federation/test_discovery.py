@@ -9,8 +9,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.names import dns
+from twisted.names.error import (
+    AuthoritativeDomainError,
+    DNSNameError,
+    DNSQueryTimeoutError,
+    DNSServerError,
+    ResolverError,
+)
 
-from federation.outbound.resolver import Resolver
+from federation.outbound.resolver import DnsSrvLookup, Resolver
 from federation.wire import well_known
 from federation.wire.discovery import (
     Address,
@@ -247,3 +255,36 @@ async def test_concurrent_questions_are_one(web: Web, resolver: Resolver, clock:
     routes = await gatherResults([Deferred.fromCoroutine(resolver.resolve(A)) for _ in range(5)])
     assert len({route.host_header for route in routes}) == 1
     assert len(web.asked) == 3
+
+
+class FakeDns:
+    """A `twisted.names` resolver with one answer."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    def lookupService(self, name: str, timeout: Any = None) -> Any:  # noqa: N802  # Twisted's name
+        from twisted.internet.defer import fail, succeed
+
+        return fail(self._answer) if isinstance(self._answer, Exception) else succeed((self._answer, [], []))
+
+
+async def test_dns_answers() -> None:
+    payload = dns.Record_SRV(10, 20, 8448, b"s.test")
+    found = dns.RRHeader(b"_matrix-fed._tcp.a.test", dns.SRV, ttl=60, payload=payload)
+    alias = dns.RRHeader(b"x.test", dns.CNAME, ttl=1, payload=dns.Record_CNAME(b"y.test"))
+    records, lifetime_ms = await DnsSrvLookup(FakeDns([alias, found])).lookup("_matrix-fed._tcp.a.test")
+    assert list(records) == [SrvRecord(10, 20, 8448, "s.test")]
+    assert lifetime_ms == 60_000
+
+
+@pytest.mark.parametrize("error", [DNSNameError(None), AuthoritativeDomainError()])
+async def test_a_name_that_dns_does_not_have(error: Exception) -> None:
+    records, _ = await DnsSrvLookup(FakeDns(error)).lookup("_matrix-fed._tcp.a.test")
+    assert list(records) == []
+
+
+@pytest.mark.parametrize("error", [DNSServerError(None), DNSQueryTimeoutError(1), ResolverError()])
+async def test_dns_that_does_not_answer(error: Exception) -> None:
+    with pytest.raises(RemoteError):
+        await DnsSrvLookup(FakeDns(error)).lookup("_matrix-fed._tcp.a.test")

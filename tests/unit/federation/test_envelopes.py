@@ -61,14 +61,15 @@ def test_a_full_transaction_is_allowed() -> None:
 
 def test_one_bad_edu_is_only_itself() -> None:
     assert parse_edu({"edu_type": "m.x", "content": {"a": 1}, "more": 5}) == Edu("m.x", {"a": 1})
-    for bad in (
+    bad_edus: list[object] = [
         {},
         [],
         None,
         {"edu_type": "m.x"},
         {"edu_type": 5, "content": {}},
         {"edu_type": "m.x", "content": 5},
-    ):
+    ]
+    for bad in bad_edus:
         assert parse_edu(bad) is None
 
 
