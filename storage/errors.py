@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from homeserver.errors import HearthError
+from homeserver.errors import HearthError, InvalidParam
 
 
 class StorageError(HearthError):
@@ -35,6 +35,10 @@ class ReadOnly(StorageError):
 
 class PositionsMoved(StorageError):
     """Somebody else has advanced the log since we last looked; the batch runs again from where it is now."""
+
+
+class UnstorableText(InvalidParam):
+    """Text that the database cannot hold. Whoever sent it is told: nobody else can have done wrong."""
 
 
 class NeedsSnapshot(BaseException):

@@ -25,6 +25,7 @@ from storage.errors import (
     NeedsSnapshot,
     PositionsMoved,
     StorageError,
+    UnstorableText,
 )
 from storage.transaction import Slot
 
@@ -206,7 +207,10 @@ class PostgresConnection:
             self._connect()
         try:
             text: bytes = self._cursor.mogrify(sql, params)
-        except (psycopg2.Error, ValueError, UnicodeError) as error:
+        except ValueError as error:
+            # A zero byte or a lone surrogate, which PostgreSQL keeps in no text: what has one is nowhere stored.
+            raise UnstorableText(f"text with a zero byte or half a character: {_first_line(error)}") from error
+        except psycopg2.Error as error:
             raise StorageError(f"{_first_line(error)} in {sql[:200]}") from error
         return text
 
