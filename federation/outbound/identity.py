@@ -6,13 +6,12 @@ Spec: https://spec.matrix.org/v1.19/server-server-api/#publishing-keys
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from config.errors import ConfigError
 from config.federation import KeysConfig, OldSigningKey
 from federation.wire.keys import MIN_PUBLISHED_VALIDITY_MS, OldKey, build_server_keys
-from homeserver.events.signatures import SigningKey, decode_base64, parse_signing_keys
+from homeserver.events.signatures import SigningKey, decode_base64
 from homeserver.ids import ServerName
 
 
@@ -47,35 +46,16 @@ class Identity:
         return current
 
 
-def load_identity(server_name: ServerName, config: KeysConfig) -> Identity:
-    """Our identity from its files.
+def make_identity(server_name: ServerName, keys: Sequence[SigningKey], config: KeysConfig) -> Identity:
+    """Our identity, from the keys of the key file and those that the configuration remembers.
 
     Raises:
-        ConfigError: the key file cannot be read or holds no key, or an old key is malformed.
+        ConfigError: two keys have one name, or an old key is malformed.
     """
-    keys = read_signing_keys(config.signing_key_path)
-    return Identity(
-        server_name, keys, parse_old_keys(config.old_signing_keys), validity_ms=config.key_refresh_interval_ms
-    )
-
-
-def read_signing_keys(path: Path) -> list[SigningKey]:
-    """The keys of a key file, the one that signs first.
-
-    Raises:
-        ConfigError: it cannot be read or holds none.
-    """
-    try:
-        keys = parse_signing_keys(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"the signing key {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise ConfigError(f"the signing key {path} is malformed: {error}") from error
-    if not keys:
-        raise ConfigError(f"{path} holds no signing key")
     if len({key.key_id for key in keys}) != len(keys):
-        raise ConfigError(f"{path} holds two keys of the same version")
-    return keys
+        raise ConfigError(f"{config.signing_key_path} holds two keys of the same version")
+    old = parse_old_keys(config.old_signing_keys)
+    return Identity(server_name, keys, old, validity_ms=config.key_refresh_interval_ms)
 
 
 def parse_old_keys(old: Mapping[str, OldSigningKey]) -> list[OldKey]:

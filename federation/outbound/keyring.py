@@ -6,7 +6,7 @@ Spec: https://spec.matrix.org/v1.19/server-server-api/#retrieving-server-keys
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,6 @@ from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
 
 from federation.outbound.key_fetching import KeySource, Notary, Wanted
 from federation.outbound.key_store import KeysOfServer, KeyStore
-from federation.outbound.offload import Offload
 from federation.outbound.once import Once
 from federation.wire.keys import KnownKey
 from homeserver.errors import InvalidSignature, RemoteError
@@ -25,6 +24,9 @@ from homeserver.ids import EventID, ServerName
 from homeserver.runtime.clock import Clock
 
 _log = structlog.get_logger(__name__)
+
+Elsewhere = Callable[..., Awaitable[Any]]
+"""Runs `fn(*args)` where it may take long: `deferToThread`, since Ed25519 lets go of the interpreter; or inline."""
 
 Need = tuple[ServerName, Mapping[str, int]]
 """A server, and key IDs of which one must be known and valid until that time (ms)."""
@@ -55,7 +57,7 @@ class Keyring:
         store: KeyStore,
         source: KeySource,
         clock: Clock,
-        offload: Offload,
+        elsewhere: Elsewhere,
         *,
         server_name: ServerName,
         own_keys: Iterable[KnownKey],
@@ -64,7 +66,7 @@ class Keyring:
         self._store = store
         self._source = source
         self._clock = clock
-        self._offload = offload
+        self._elsewhere = elsewhere
         self._server_name = server_name
         self._own: KeysOfServer = {key.key_id: key for key in own_keys}
         self._notaries = [notary for notary in notaries if notary.server != server_name]
@@ -101,7 +103,7 @@ class Keyring:
         failed: dict[EventID, InvalidSignature] = {}
         for first in range(0, len(events), VERIFY_BATCH):
             batch = events[first : first + VERIFY_BATCH]
-            failed.update(await self._offload.run(partial(_verify_all, batch, keys)))
+            failed.update(await self._elsewhere(_verify_all, batch, keys))
         return failed
 
     async def refresh_for_notary(self, wanted: Wanted, until_ms: int) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from config.federation import FederationClientConfig
@@ -17,6 +20,11 @@ from tests.unit.federation.network import MemoryNetwork
 
 US = ServerName("us.test")
 OUR_KEY = SigningKey.of("our", b"u" * 32)
+
+
+async def inline(fn: Callable[..., Any], *args: Any) -> Any:
+    """Runs on the spot what the server runs on a thread."""
+    return fn(*args)
 
 
 @pytest.fixture

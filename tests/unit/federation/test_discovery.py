@@ -270,9 +270,10 @@ class FakeDns:
 
 
 async def test_dns_answers() -> None:
-    payload = dns.Record_SRV(10, 20, 8448, b"s.test")
+    payload: Any = dns.Record_SRV(10, 20, 8448, b"s.test")
     found = dns.RRHeader(b"_matrix-fed._tcp.a.test", dns.SRV, ttl=60, payload=payload)
-    alias = dns.RRHeader(b"x.test", dns.CNAME, ttl=1, payload=dns.Record_CNAME(b"y.test"))
+    target: Any = dns.Record_CNAME(b"y.test")
+    alias = dns.RRHeader(b"x.test", dns.CNAME, ttl=1, payload=target)
     records, lifetime_ms = await DnsSrvLookup(FakeDns([alias, found])).lookup("_matrix-fed._tcp.a.test")
     assert list(records) == [SrvRecord(10, 20, 8448, "s.test")]
     assert lifetime_ms == 60_000

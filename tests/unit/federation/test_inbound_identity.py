@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,23 +11,22 @@ from config.federation import KeysConfig, OldSigningKey
 from federation.inbound.authentication import ServerAuthenticator
 from federation.inbound.keys import KeyEndpoints, KeyQuery, OneServerQuery
 from federation.outbound.backoff import Backoff
-from federation.outbound.identity import Identity, load_identity
+from federation.outbound.identity import Identity, make_identity
 from federation.outbound.key_fetching import RemoteKeySource
 from federation.outbound.key_store import KeyStore
 from federation.outbound.keyring import Keyring, own_known_keys
-from federation.outbound.offload import Inline
 from federation.outbound.policy import FederationPolicy
 from federation.wire.keys import OldKey, parse_server_keys
 from federation.wire.x_matrix import Credentials, build_header, parse_headers, sign_request
 from homeserver.errors import Forbidden, InvalidParam, MatrixError, Unauthorized
-from homeserver.events.signatures import SigningKey, format_signing_key, verify_json
+from homeserver.events.signatures import SigningKey, verify_json
 from homeserver.http.endpoint import Auth, EndpointDeclaration
 from homeserver.http.head import Head
 from homeserver.http.request import Request
 from homeserver.ids import ServerName
 from homeserver.runtime.clock import Clock
 from storage.database import Database
-from tests.unit.federation.conftest import OUR_KEY, US
+from tests.unit.federation.conftest import OUR_KEY, US, inline
 from tests.unit.federation.network import KeyServer, MemoryNetwork
 
 DECLARATION = EndpointDeclaration(
@@ -56,7 +54,7 @@ def store(database: Database) -> KeyStore:
 def keyring(store: KeyStore, network: MemoryNetwork, clock: Clock, policy: FederationPolicy) -> Keyring:
     own = own_known_keys([OUR_KEY], clock.now_ms())
     source = RemoteKeySource(network, policy)
-    return Keyring(store, source, clock, Inline(), server_name=US, own_keys=own)
+    return Keyring(store, source, clock, inline, server_name=US, own_keys=own)
 
 
 @pytest.fixture
@@ -275,42 +273,25 @@ class TestKeyEndpoints:
         assert await endpoints.get_version() == {"server": {"name": "Hearth", "version": "1.2"}}
 
 
-class TestKeyFiles:
-    def config(self, path: Path, **old: OldSigningKey) -> KeysConfig:
-        return KeysConfig(signing_key_path=path, old_signing_keys={f"ed25519:{k}": v for k, v in old.items()})
+class TestKeysOfTheConfiguration:
+    def config(self, **old: OldSigningKey) -> KeysConfig:
+        return KeysConfig(old_signing_keys={f"ed25519:{version}": key for version, key in old.items()})
 
-    def test_the_first_key_signs(self, tmp_path: Path) -> None:
-        path = tmp_path / "signing.key"
-        path.write_text(format_signing_key(OUR_KEY) + format_signing_key(SECOND_KEY))
+    def test_the_first_key_signs_and_all_are_published(self) -> None:
         old = OldSigningKey(key=OUR_KEY.public_base64, expired_ts=5)
-        identity = load_identity(US, self.config(path, old=old))
-        assert identity.key.key_id == OUR_KEY.key_id
+        identity = make_identity(US, [OUR_KEY, SECOND_KEY], self.config(old=old))
+        assert identity.key is OUR_KEY
         published = identity.published(1000)
         assert published["verify_keys"].keys() == {OUR_KEY.key_id, SECOND_KEY.key_id}
         assert published["old_verify_keys"] == {
             "ed25519:old": {"key": OUR_KEY.public_base64, "expired_ts": 5}
         }
 
-    @pytest.mark.parametrize("text", ["", "nonsense", "ed25519 a %%%", "ed25519 a AAAA"])
-    def test_files_without_a_key(self, tmp_path: Path, text: str) -> None:
-        path = tmp_path / "signing.key"
-        path.write_text(text)
+    def test_two_keys_of_one_name(self) -> None:
         with pytest.raises(ConfigError):
-            load_identity(US, self.config(path))
+            make_identity(US, [OUR_KEY, OUR_KEY], self.config())
 
-    def test_a_missing_file(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("key", ["%%%", "AAAA"])
+    def test_a_malformed_old_key(self, key: str) -> None:
         with pytest.raises(ConfigError):
-            load_identity(US, self.config(tmp_path / "none"))
-
-    def test_two_keys_of_one_name(self, tmp_path: Path) -> None:
-        path = tmp_path / "signing.key"
-        path.write_text(format_signing_key(OUR_KEY) * 2)
-        with pytest.raises(ConfigError):
-            load_identity(US, self.config(path))
-
-    def test_a_malformed_old_key(self, tmp_path: Path) -> None:
-        path = tmp_path / "signing.key"
-        path.write_text(format_signing_key(OUR_KEY))
-        for key in ("%%%", "AAAA"):
-            with pytest.raises(ConfigError):
-                load_identity(US, self.config(path, old=OldSigningKey(key=key, expired_ts=5)))
+            make_identity(US, [OUR_KEY], self.config(old=OldSigningKey(key=key, expired_ts=5)))

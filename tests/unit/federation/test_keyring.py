@@ -10,7 +10,6 @@ from twisted.internet.defer import Deferred, gatherResults
 from federation.outbound.key_fetching import Notary, RemoteKeySource
 from federation.outbound.key_store import KeyStore
 from federation.outbound.keyring import Keyring, own_known_keys
-from federation.outbound.offload import Inline
 from federation.outbound.policy import FederationPolicy
 from federation.wire.keys import OldKey, countersign
 from homeserver.errors import InvalidSignature
@@ -20,7 +19,7 @@ from homeserver.events.signatures import SigningKey, sign_event
 from homeserver.ids import ServerName
 from homeserver.runtime.clock import Clock
 from storage.database import Database
-from tests.unit.federation.conftest import OUR_KEY, US
+from tests.unit.federation.conftest import OUR_KEY, US, inline
 from tests.unit.federation.network import KeyServer, MemoryNetwork
 
 KEYS = "GET /_matrix/key/v2/server"
@@ -60,7 +59,7 @@ class Ring:
             self.store,
             RemoteKeySource(network, policy),
             clock,
-            Inline(),
+            inline,
             server_name=US,
             own_keys=own_known_keys([OUR_KEY], clock.now_ms()),
             notaries=notaries,
