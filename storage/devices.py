@@ -67,6 +67,17 @@ def list_of_user(txn: Transaction, user_id: str) -> list[Device]:
     return [Device(UserID(user_id), *row) for row in rows]
 
 
+def list_unseen_since(txn: Transaction, before_ms: int, *, limit: int) -> list[tuple[UserID, DeviceID]]:
+    """Devices that were last seen (or, if never, made) before `before_ms`."""
+    rows = txn.all(
+        "SELECT n.value, d.device_id FROM devices d JOIN names n ON n.nid = d.user_name"
+        " WHERE COALESCE(d.last_seen_ms, d.created_ms) < ? LIMIT ?",
+        before_ms,
+        limit,
+    )
+    return [(UserID(str(user_id)), DeviceID(str(device_id))) for user_id, device_id in rows]
+
+
 def rename(txn: Transaction, user_id: str, device_id: str, display_name: str | None) -> bool:
     """Give a device another name; False if there is no such device."""
     return (

@@ -77,10 +77,11 @@ class Services:
 
     async def start(self) -> None:
         """Begin what runs by itself."""
+        self.users.start()
         await self.rooms.departures.resume()
 
     def begin_stopping(self) -> None:
         self.sync.polls.stop()
 
     async def stop(self) -> None:
-        await self.users.last_seen.flush()
+        await self.users.stop()

@@ -51,6 +51,7 @@ from homeserver.users.session_events import SessionEvents
 from homeserver.users.sessions import Sessions
 from homeserver.users.short_tokens import ShortTokens
 from homeserver.users.stages import DummyStage, PasswordStage, RegistrationTokenStage, TermsStage
+from homeserver.users.stale_devices import StaleDevices
 from homeserver.users.usernames import Usernames
 from storage.database import Database
 
@@ -90,6 +91,9 @@ class Users:
         self.last_seen = LastSeen(db, clock, tasks)
         self.devices = Devices(
             db, clock, self.last_seen, cleanups=parts.device_cleanups, is_reserved=parts.is_reserved_device_id
+        )
+        self.stale_devices = StaleDevices(
+            db, clock, tasks, self.devices, config.registration.delete_stale_devices_after_ms
         )
         self.sessions = Sessions(db, clock, randomness, self.devices, config.tokens)
         self.passwords = Passwords(executor, config.passwords, config.hashing)
@@ -163,6 +167,15 @@ class Users:
                 *parts.login_methods,
             ],
         )
+
+    def start(self) -> None:
+        """Begin what runs by itself."""
+        self.stale_devices.start()
+
+    async def stop(self) -> None:
+        """End it, and write what is still in memory."""
+        self.stale_devices.stop()
+        await self.last_seen.flush()
 
     def handlers(self) -> list[object]:
         """The endpoints, for the router."""

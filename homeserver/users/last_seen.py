@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from homeserver.ids import DeviceID, UserID
-from homeserver.runtime.clock import Clock
+from homeserver.runtime.clock import Clock, Timer
 from homeserver.runtime.tasks import Tasks
 from storage import devices as device_rows
 from storage.database import Database
@@ -29,7 +27,7 @@ class LastSeen:
         self._clock = clock
         self._tasks = tasks
         self._pending: dict[tuple[UserID, DeviceID], Sighting] = {}
-        self._timer: Any = None
+        self._timer: Timer | None = None
         self._forgot_at_ms = clock.now_ms()
 
     def note(self, user_id: UserID, device_id: DeviceID, *, ip: str, agent: bytes, now_ms: int) -> None:

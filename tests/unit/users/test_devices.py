@@ -183,3 +183,26 @@ class TestApplicationServices:
         assert registered["access_token"]
         answer = await bridge.ask("POST", "/register", body)
         assert (answer.status, answer.errcode) == (400, "M_USER_IN_USE")
+
+
+async def test_devices_that_nobody_has_seen_for_long_are_logged_out(make_server: MakeServer) -> None:
+    server = make_server(delete_stale_devices_after="2d")
+    for number in range(101):
+        await server.session_of("bob", device_id=f"OLD{number}")
+    alice, bob = await server.user("alice", device_id="USED"), await server.user("bob", device_id="NEW")
+    server.users.start()
+    for _ in range(3):
+        await server.clock.sleep(24 * 3600)
+        await alice.ask("GET", "/account/whoami")
+    assert await ids(alice) == ["USED"]
+    assert (await bob.ask("GET", "/account/whoami")).errcode == "M_UNKNOWN_TOKEN"
+    assert await server.users.devices.list_of_user(user_id_of("bob")) == []
+    await server.users.stop()
+
+
+async def test_by_default_devices_are_never_logged_out(server: AccountServer) -> None:
+    alice = await server.user("alice")
+    server.users.start()
+    await server.clock.sleep(6 * 24 * 3600)
+    assert (await alice.ask("GET", "/account/whoami")).status == 200
+    await server.users.stop()
