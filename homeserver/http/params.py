@@ -23,6 +23,7 @@ _IDENTIFIERS: dict[Any, Parser] = {
     ids.RoomAlias: ids.parse_room_alias,
     ids.ServerName: ids.parse_server_name,
 }
+MAX_INTEGER = 2**53 - 1
 RESERVED = frozenset({"who", "origin", "body", "query", "request"})
 
 
@@ -57,9 +58,11 @@ def path_parser(name: str, annotation: Any) -> Parser | None:
 
     def parse(text: str) -> Any:
         try:
-            return msgspec.convert(text, annotation, strict=False)
+            value = msgspec.convert(text, annotation, strict=False)
         except msgspec.ValidationError as error:
             raise InvalidParam(validation_message(error, where=name)) from None
+        _check_integer(name, value)
+        return value
 
     return parse
 
@@ -93,7 +96,7 @@ def parse_query(raw: str) -> list[tuple[str, str]]:
 class QueryShape:
     """A struct whose fields are query parameters. Of a repeated one that is no list, the first counts."""
 
-    __slots__ = ("_identifiers", "_lists", "_names", "_shape")
+    __slots__ = ("_identifiers", "_integers", "_lists", "_names", "_shape")
 
     def __init__(self, shape: type[msgspec.Struct]) -> None:
         fields = msgspec.structs.fields(shape)
@@ -101,6 +104,7 @@ class QueryShape:
         self._names = frozenset(field.encode_name for field in fields)
         self._lists = frozenset(field.encode_name for field in fields if _is_list(field.type))
         self._identifiers = _identifier_fields(shape)
+        self._integers = _integer_fields(shape)
 
     def parse(self, raw: str) -> Any:
         """The struct for a query string.
@@ -128,13 +132,15 @@ class QueryShape:
             raise InvalidParam(message) from None
         if self._identifiers:
             _check_identifiers(query, self._identifiers)
+        if self._integers:
+            _check_integers(query, self._integers)
         return query
 
 
 class BodyShape:
     """A struct (or any JSON object) that a body must be."""
 
-    __slots__ = ("_any_object", "_identifiers", "_may_be_absent", "_shape")
+    __slots__ = ("_any_object", "_identifiers", "_integers", "_may_be_absent", "_shape")
 
     def __init__(self, shape: Any) -> None:
         self._shape = shape
@@ -142,6 +148,7 @@ class BodyShape:
         is_struct = isinstance(shape, type) and issubclass(shape, msgspec.Struct)
         self._may_be_absent = is_struct and not any(field.required for field in msgspec.structs.fields(shape))
         self._identifiers = _identifier_fields(shape) if is_struct else {}
+        self._integers = _integer_fields(shape) if is_struct else ()
 
     def parse(self, data: bytes) -> Any:
         """The body as the handler wants it.
@@ -156,9 +163,10 @@ class BodyShape:
         if self._any_object:
             return value
         body = convert_body(value, self._shape)
-        if self._identifiers:
+        if self._identifiers or self._integers:
             try:
                 _check_identifiers(body, self._identifiers)
+                _check_integers(body, self._integers)
             except InvalidParam as error:
                 raise BadJson(error.error, errcode=error.code) from None
         return body
@@ -191,3 +199,22 @@ def _check_identifiers(struct: Any, fields: Mapping[str, Parser]) -> None:
         value = getattr(struct, name)
         if type(value) is str:
             parse(value)
+
+
+def _integer_fields(shape: type[msgspec.Struct]) -> tuple[str, ...]:
+    return tuple(
+        name
+        for name, hint in get_type_hints(shape).items()
+        if int in (_base(hint), *map(_base, get_args(hint)))
+    )
+
+
+def _check_integers(struct: Any, fields: tuple[str, ...]) -> None:
+    for name in fields:
+        _check_integer(name, getattr(struct, name))
+
+
+def _check_integer(name: str, value: Any) -> None:
+    """Refuse integers that Matrix does not have; neither have databases those beyond 2^63."""
+    if type(value) is int and not -MAX_INTEGER <= value <= MAX_INTEGER:
+        raise InvalidParam(f"{name}: {value} is not between -2^53 and 2^53")

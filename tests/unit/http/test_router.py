@@ -216,6 +216,8 @@ def test_a_query_becomes_a_struct() -> None:
         ("room=!r&dir=b&limit=", InvalidParam),
         ("room=!r&dir=b&limit=1.5", InvalidParam),
         ("room=!r&dir=b&full=maybe", InvalidParam),
+        ("room=!r&dir=b&limit=9223372036854775808", InvalidParam),
+        ("room=!r&dir=b&limit=-9007199254740992", InvalidParam),
     ],
 )
 def test_a_query_of_the_wrong_form_is_refused(raw: str, refusal: type[MatrixError]) -> None:
@@ -230,11 +232,15 @@ class Invite(msgspec.Struct):
 
 class Leave(msgspec.Struct):
     reason: str | None = None
+    at: int | None = None
 
 
 def test_a_body_becomes_a_struct() -> None:
     assert BodyShape(Invite).parse(b'{"user_id":"@a:b","more":1}') == Invite(UserID("@a:b"))
     assert BodyShape(Leave).parse(b"") == Leave()
+    assert BodyShape(Leave).parse(b'{"at":9007199254740991}') == Leave(at=2**53 - 1)
+    with pytest.raises(BadJson):
+        BodyShape(Leave).parse(b'{"at":9007199254740992}')
     for wrong in (b'{"user_id":"a"}', b'{"user_id":1}', b"{}", b'{"user_id":"@a:b","reason":2}'):
         with pytest.raises(BadJson):
             BodyShape(Invite).parse(wrong)
