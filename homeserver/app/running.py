@@ -120,13 +120,14 @@ class Process:
             database = open_database(config.database, self._clock, notifier, worker)
         except HearthError as error:
             raise CannotStart(f"database: {error}") from error
+        randomness = Randomness()
         self._homeserver = await build_homeserver(
             config,
             database=database,
             clock=self._clock,
             notifier=notifier,
             tasks=Tasks(self._clock),
-            randomness=Randomness(),
+            randomness=randomness,
             executor=deferToThread,
             signing_keys=self._keys,
             metrics=self._metrics,

@@ -10,10 +10,13 @@ from collections.abc import Sequence
 
 from config import Config
 from homeserver.app.client_api import client_handlers
+from homeserver.app.federation import Federation, Outside
 from homeserver.app.operations import health_handlers, metrics_handlers
 from homeserver.app.services import Services
 from homeserver.app.surroundings import Surroundings
+from homeserver.app.unreachable import Unreachable
 from homeserver.events.signatures import SigningKey
+from homeserver.http.endpoint import Auth
 from homeserver.http.rate_limit import MemoryRateLimiter, RateLimiter
 from homeserver.http.router import Router
 from homeserver.runtime.clock import Clock
@@ -22,9 +25,17 @@ from homeserver.runtime.notifier import Notifier
 from homeserver.runtime.random import Randomness
 from homeserver.runtime.tasks import Tasks
 from homeserver.users.passwords import Executor
+from homeserver.version import VERSION
 from storage.database import Database
 
 DRAIN_S = 10.0
+
+# Synapse's groups of endpoints that include others; whether a server lives is told everywhere.
+IMPLIED = {
+    "client": frozenset({"client", "media", "im", "admin", "static", "consent"}),
+    "federation": frozenset({"federation", "keys", "media", "openid"}),
+}
+EVERYWHERE = frozenset({"health"})
 
 
 class Homeserver:
@@ -35,27 +46,35 @@ class Homeserver:
         config: Config,
         surroundings: Surroundings,
         services: Services,
+        federation: Federation,
         handlers: dict[str, list[object]],
         limiter: RateLimiter,
     ) -> None:
         self.config = config
         self.surroundings = surroundings
         self.services = services
+        self.federation = federation
+        self._sender = federation.make_sender(services.rooms.rooms)
         self._handlers = handlers
-        self._authenticators = services.authenticators()
+        self._authenticators = {
+            **services.authenticators(),
+            Auth.FEDERATION: federation.authenticator.authenticate,
+        }
         self._limiter = limiter
         self.router = self.router_of(frozenset())
 
     def router_of(self, families: frozenset[str]) -> Router:
         """A router of some families of endpoints (`client`, `federation`...); of all, if none is named."""
-        chosen = [
-            one for name, group in self._handlers.items() if not families or name in families for one in group
-        ]
+        wanted = EVERYWHERE.union(families, *(IMPLIED.get(name, ()) for name in families))
+        groups = [group for name, group in self._handlers.items() if not families or name in wanted]
+        chosen = [one for group in groups for one in group]
         return Router(chosen, self._authenticators, self._limiter)
 
     async def start(self) -> None:
         """Begin what runs by itself."""
+        await self.federation.backoff.load()
         await self.services.start()
+        await self._sender.start()
 
     def begin_stopping(self) -> None:
         """Let those who wait for news go, with what there is."""
@@ -63,6 +82,7 @@ class Homeserver:
 
     async def stop(self) -> None:
         """Finish what is in flight and let go of the database. Nobody listens any more by now."""
+        await self._sender.stop()
         await self.services.stop()
         await self.surroundings.tasks.drain(DRAIN_S)
         await self.surroundings.database.close()
@@ -79,8 +99,12 @@ async def build_homeserver(
     executor: Executor,
     signing_keys: Sequence[SigningKey],
     metrics: Metrics | None = None,
+    outside: Outside | None = None,
 ) -> Homeserver:
-    """The server that the configuration describes; `notifier` is the one that the database announces to."""
+    """The server that the configuration describes.
+
+    `notifier` is the one that the database announces to; `outside` the way to other servers, if there is one.
+    """
     surroundings = Surroundings(
         clock=clock,
         notifier=notifier,
@@ -93,9 +117,14 @@ async def build_homeserver(
     rates = config.rate_limits.classes()
     limiter = MemoryRateLimiter(clock, rates, others=config.rate_limits.rc_other if rates else None)
     services = await Services.build(config, surroundings, limiter, signing_keys)
-    handlers = {
+    nowhere = Unreachable()
+    federation = Federation(
+        config, surroundings, signing_keys, outside or Outside(nowhere, nowhere), version=VERSION
+    )
+    handlers: dict[str, list[object]] = {
         "client": [*client_handlers(config), *services.client_handlers()],
+        "keys": [federation.key_endpoints],
         "health": health_handlers(),
         "metrics": metrics_handlers(config, surroundings.metrics),
     }
-    return Homeserver(config, surroundings, services, handlers, limiter)
+    return Homeserver(config, surroundings, services, federation, handlers, limiter)

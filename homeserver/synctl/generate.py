@@ -35,7 +35,6 @@ database:
   args:
     database: homeserver.db
 
-media_store_path: media_store
 signing_key_path: {key_file}
 
 # Anybody who reaches the port above may make an account. Before you open it to the world, switch this off
