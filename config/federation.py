@@ -51,7 +51,7 @@ class TrustedKeyServer:
     verify_keys: Mapping[str, str] = setting(
         {}, "Its keys, by key ID. Without them, its certificate is what vouches for it."
     )
-    accept_keys_insecurely: bool = setting(False, "Accepted for Synapse's sake.")
+    accept_keys_insecurely: bool = setting(False, "Accepted for Synapse's sake; keys are always checked.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -34,15 +34,12 @@ class LimitsConfig:
     """Limits: how much one client may ask of the server."""
 
     max_connections: int = setting(20_000, "The most connections of one listener.")
-    max_request_size: int = size("1M", "The largest body of a request that is not an upload.")
     idle_connection_timeout_ms: int = duration_ms(
         "3m", "How long a connection may stay open without a request.", key="idle_connection_timeout"
     )
     request_body_timeout_ms: int = duration_ms(
         "60s", "How long a body may make no progress.", key="request_body_timeout"
     )
-    max_sync_timeout_ms: int = duration_ms("10m", "The longest that `/sync` waits.", key="max_sync_timeout")
-    max_devices_per_user: int = setting(1000, "The most devices of one user.")
     shutdown_timeout_ms: int = duration_ms(
         "10s", "How long what is in flight may take when the server stops.", key="shutdown_timeout"
     )
