@@ -42,7 +42,7 @@ class DatabaseArguments:
     cp_min: int | None = setting(
         None, "Accepted for Synapse's sake; connections are opened as they are needed."
     )
-    cp_max: int | None = setting(None, "The most connections for reading.")
+    cp_max: int | None = setting(None, "Accepted for Synapse's sake; see `readers`.")
 
     def libpq(self) -> Mapping[str, Any]:
         """What PostgreSQL's library is told."""

@@ -17,6 +17,9 @@ ROOT = Path(__file__).resolve().parents[3]
 # Read through all fields at once.
 READ_TOGETHER = re.compile(r"^rate_limits\.rc_|^database\.args\.")
 
+# Synapse's, for which this server has no use: they say so themselves.
+ACCEPTED = {"keys.trusted_key_servers.accept_keys_insecurely"}
+
 
 def source() -> str:
     shipped = [path for top in ("homeserver", "federation", "storage") for path in (ROOT / top).rglob("*.py")]
@@ -40,7 +43,7 @@ def test_every_setting_is_read_or_said_to_have_no_effect() -> None:
     words = source()
     unread = [
         path
-        for path in leaves(Config, "")
+        for path in set(leaves(Config, "")) - ACCEPTED
         if f" {path.rpartition('.')[2]} " not in words
         and not is_pending(path)
         and not READ_TOGETHER.search(path)
