@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import signal
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from OpenSSL import SSL
 from twisted.internet import reactor as installed_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.threads import deferToThread
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
 
 from config import Config
 from config.listeners import Listener
@@ -39,6 +41,10 @@ _log = structlog.get_logger(__name__)
 
 COMPRESS_ABOVE = 1024
 """Bytes below which compressing an answer costs more than it saves."""
+
+
+SLOW_WORK_THREADS = 2
+"""How much slow work (hashing passwords, mostly) is done at once: each takes a core and some 20 MB."""
 
 
 class CannotStart(Exception):
@@ -102,6 +108,7 @@ class Process:
         self._homeserver: Homeserver | None = None
         self._certificate: ReloadingCertificate | None = None
         self.failure: CannotStart | None = None
+        self._slow_work = ThreadPool(0, SLOW_WORK_THREADS, "slow work")
         stream: Any = self._log_stream
         set_up_logging(level=config.log.level, json=config.log.format == "json", stream=stream)
         capture_twisted()
@@ -113,6 +120,8 @@ class Process:
     async def _start(self) -> None:
         config = self._config
         began = self._clock.seconds()
+        self._slow_work.start()
+        self._reactor.addSystemEventTrigger("during", "shutdown", self._slow_work.stop)
         self._certificate = self._read_certificate()
         notifier = Notifier()
         worker = ThreadWorker(self._reactor.callFromThread, readers=config.database.readers)
@@ -128,7 +137,7 @@ class Process:
             notifier=notifier,
             tasks=Tasks(self._clock),
             randomness=randomness,
-            executor=deferToThread,
+            executor=partial(deferToThreadPool, self._reactor, self._slow_work),
             signing_keys=self._keys,
             metrics=self._metrics,
         )
