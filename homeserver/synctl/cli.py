@@ -53,7 +53,7 @@ def start(context: click.Context) -> None:
     if context.obj is None and not path.exists():
         _make_first(path)
     site = Site.open(path)
-    pid = process.find_process(site)
+    pid = process.find_process(site.pid_file)
     if pid is not None:
         click.echo(f"Hearth is running already (pid {pid}).")
     else:
@@ -96,16 +96,27 @@ Next:
 @click.pass_context
 def stop(context: click.Context) -> None:
     """Stop the server, once it has finished what is in flight."""
-    _stop(_site(context))
+    try:
+        site = _site(context)
+    except Refused:
+        # Whoever has just broken the configuration may want to stop the server all the more.
+        pid_file = _path(context.obj).parent / "homeserver.pid"
+        pid = process.find_process(pid_file)
+        if pid is None:
+            raise
+        process.stop(pid_file, pid, patience_s=0)
+        click.echo("Hearth has stopped. Its configuration is broken: see `synctl check-config`.")
+    else:
+        _stop(site)
 
 
 def _stop(site: Site) -> None:
-    pid = process.find_process(site)
+    pid = process.find_process(site.pid_file)
     if pid is None:
         site.pid_file.unlink(missing_ok=True)
         click.echo("Hearth is not running.")
         return
-    process.stop(site, pid)
+    process.stop(site.pid_file, pid, patience_s=site.config.limits.shutdown_timeout_ms / 1000)
     click.echo("Hearth has stopped.")
 
 
@@ -126,7 +137,7 @@ def restart(context: click.Context) -> None:
 def status(context: click.Context) -> None:
     """Say whether the server runs: exit code 0 if it does, 3 if not, 1 if it runs but does not answer."""
     site = _site(context)
-    pid = process.find_process(site)
+    pid = process.find_process(site.pid_file)
     if pid is None:
         click.echo("Hearth is not running.")
         sys.exit(NOT_RUNNING)

@@ -21,10 +21,10 @@ STOP_GRACE_S = 20.0
 """How much longer than its own patience the server gets to stop."""
 
 
-def find_process(site: Site) -> int | None:
+def find_process(pid_file: Path) -> int | None:
     """The pid of the running server, or None: the process of a pid file may be gone, or be another's."""
     try:
-        pid = int(site.pid_file.read_text(encoding="ascii"))
+        pid = int(pid_file.read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None
     return pid if _is_server(pid) else None
@@ -72,8 +72,8 @@ def start(site: Site) -> int:
     return process.pid
 
 
-def stop(site: Site, pid: int) -> None:
-    """End the server, and wait until it has finished what was in flight.
+def stop(pid_file: Path, pid: int, *, patience_s: float) -> None:
+    """End the server, and wait until it has finished what was in flight: for that long, and some grace.
 
     Raises:
         Refused: it does not end.
@@ -84,10 +84,9 @@ def stop(site: Site, pid: int) -> None:
         pass
     except PermissionError as error:
         raise Refused(f"process {pid} belongs to another user") from error
-    patience = site.config.limits.shutdown_timeout_ms / 1000 + STOP_GRACE_S
-    if not wait_until(lambda: not _is_server(pid), patience):
-        raise Refused(f"process {pid} does not end; see {site.log_file}")
-    site.pid_file.unlink(missing_ok=True)
+    if not wait_until(lambda: not _is_server(pid), patience_s + STOP_GRACE_S):
+        raise Refused(f"process {pid} does not end; see its log")
+    pid_file.unlink(missing_ok=True)
 
 
 def answers(site: Site) -> bool:

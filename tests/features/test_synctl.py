@@ -162,6 +162,19 @@ def test_a_broken_configuration_is_one_line(operator: Operator) -> None:
         assert "did you mean rc_message?" in operator.is_refused(verb)
 
 
+def test_a_server_whose_configuration_broke_can_be_stopped(operator: Operator) -> None:
+    operator.configures()
+    operator.says("start")
+    operator.changes(rc_mesage={})
+    # A restart looks first, so what runs goes on running.
+    pid = operator.pid()
+    assert "did you mean rc_message?" in operator.is_refused("restart")
+    assert operator.pid() == pid
+    assert operator.asks("/_matrix/client/versions")[0] == 200
+    assert "has stopped" in operator.says("stop")
+    assert "rc_message" in operator.is_refused("stop")
+
+
 def test_an_unwritable_directory_is_one_line(operator: Operator, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     words = ("generate-config", "--server-name", "one.test", "--data-dir", str(tmp_path / "file" / "data"))
