@@ -41,6 +41,7 @@ from homeserver.users.interactive_auth import InteractiveAuth, Stage
 from homeserver.users.last_seen import LastSeen
 from homeserver.users.login import AppserviceLogin, Login, LoginMethod, PasswordLogin, TokenLogin
 from homeserver.users.open_registration import OpenRegistration
+from homeserver.users.password_attempts import PasswordAttempts
 from homeserver.users.passwords import Executor, Passwords
 from homeserver.users.profiles import AVATAR_URL, DISPLAY_NAME, Profiles, RemoteProfiles
 from homeserver.users.push_rules import PushRules
@@ -121,8 +122,9 @@ class Users:
         self.authenticator = Authenticator(
             db, clock, self.sessions, self.events, self.last_seen, parts.appservices
         )
+        attempts = PasswordAttempts(self.accounts, limiter, clock)
         stages: list[Stage] = [
-            PasswordStage(self.accounts, self.identifiers),
+            PasswordStage(self.accounts, attempts, self.identifiers),
             DummyStage(),
             RegistrationTokenStage(db, clock),
             TermsStage(policies_of(config.registration.user_consent)),
@@ -153,13 +155,7 @@ class Users:
             self.accounts,
             self.sessions,
             [
-                PasswordLogin(
-                    self.accounts,
-                    self.identifiers,
-                    limiter,
-                    clock,
-                    enabled=config.passwords.is_enabled,
-                ),
+                PasswordLogin(attempts, self.identifiers, enabled=config.passwords.is_enabled),
                 TokenLogin(
                     self.short_tokens, get_login_token=config.tokens.login_via_existing_session.enabled
                 ),

@@ -9,18 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from homeserver.errors import Forbidden, InvalidParam, LimitExceeded, MatrixError, MissingParam
-from homeserver.http.rate_limit import RateLimiter
+from homeserver.errors import Forbidden, InvalidParam, MatrixError, MissingParam
 from homeserver.ids import ServerName, UserID
-from homeserver.runtime.clock import Clock
 from homeserver.users.accounts import Accounts, check_may_log_in
 from homeserver.users.appservice_identity import AppserviceDirectory
 from homeserver.users.identifiers import Identifiers, qualified
+from homeserver.users.password_attempts import PasswordAttempts
 from homeserver.users.sessions import NewSession, Session, Sessions
 from homeserver.users.short_tokens import ShortTokens
-
-ACCOUNT_LIMIT = "login_account"
-FAILURE_LIMIT = "login_failed_attempts"
 
 
 class NotExclusive(MatrixError):
@@ -85,26 +81,14 @@ class Login:
 
 
 class PasswordLogin:
-    """Name and password. Attempts are counted per account, and failed ones again."""
+    """Name and password."""
 
     type = "m.login.password"
 
-    def __init__(
-        self,
-        accounts: Accounts,
-        identifiers: Identifiers,
-        limiter: RateLimiter,
-        clock: Clock,
-        *,
-        enabled: bool = True,
-    ) -> None:
-        self._accounts = accounts
+    def __init__(self, attempts: PasswordAttempts, identifiers: Identifiers, *, enabled: bool = True) -> None:
+        self._attempts = attempts
         self._identifiers = identifiers
-        self._limiter = limiter
-        self._clock = clock
         self._enabled = enabled
-        # Who has failed too often may not even try until then: a right guess would look just as refused.
-        self._barred_until_ms: dict[str, int] = {}
 
     def flows(self) -> Sequence[Mapping[str, Any]]:
         """Offered unless passwords are switched off."""
@@ -119,32 +103,10 @@ class PasswordLogin:
         if credentials.password is None:
             raise MissingParam("password is missing")
         account = await self._identifiers.find(credentials.identifier)
-        key = (
-            account.user_id if account is not None else repr(sorted(credentials.identifier.items(), key=repr))
-        )
-        self._check_barred(key)
-        await _counted(self._limiter, ACCOUNT_LIMIT, key)
         if account is not None and account.is_deactivated:
             check_may_log_in(account)
-        try:
-            return (await self._accounts.check_password(account, credentials.password)).user_id
-        except Forbidden:
-            await self._count_failure(key)
-            raise
-
-    def _check_barred(self, key: str) -> None:
-        until_ms, now_ms = self._barred_until_ms.get(key, 0), self._clock.now_ms()
-        if until_ms > now_ms:
-            raise LimitExceeded("too many failed attempts", retry_after_ms=until_ms - now_ms)
-        self._barred_until_ms.pop(key, None)
-
-    async def _count_failure(self, key: str) -> None:
-        try:
-            await _counted(self._limiter, FAILURE_LIMIT, key)
-        except LimitExceeded as error:
-            now_ms = self._clock.now_ms()
-            self._barred_until_ms = {k: until for k, until in self._barred_until_ms.items() if until > now_ms}
-            self._barred_until_ms[key] = now_ms + error.retry_after_ms
+        name = repr(sorted(credentials.identifier.items(), key=repr))
+        return (await self._attempts.check(account, credentials.password, name=name)).user_id
 
 
 class TokenLogin:
@@ -200,9 +162,3 @@ class AppserviceLogin:
         if await self._accounts.find(user_id) is None:
             raise Forbidden(f"{user_id} has not been registered")
         return user_id
-
-
-async def _counted(limiter: RateLimiter, name: str, key: str) -> None:
-    pending = limiter.check(name, key)
-    if pending is not None:
-        await pending

@@ -14,6 +14,7 @@ from homeserver.users.accounts import Accounts
 from homeserver.users.fallback import Form, FormField
 from homeserver.users.identifiers import Identifiers
 from homeserver.users.interactive_auth import StageRefused
+from homeserver.users.password_attempts import PasswordAttempts
 from storage import registration_tokens
 from storage.database import Database
 from storage.uia import AuthSession
@@ -64,8 +65,9 @@ class PasswordStage(BaseStage):
 
     type = PASSWORD
 
-    def __init__(self, accounts: Accounts, identifiers: Identifiers) -> None:
+    def __init__(self, accounts: Accounts, attempts: PasswordAttempts, identifiers: Identifiers) -> None:
         self._accounts = accounts
+        self._attempts = attempts
         self._identifiers = identifiers
 
     async def is_available_to(self, user_id: UserID) -> bool:
@@ -90,7 +92,8 @@ class PasswordStage(BaseStage):
         account = await self._identifiers.find(identifier)
         if session.user_id is not None and (account is None or account.user_id != session.user_id):
             raise StageRefused("the password must be your own")
-        return (await self._accounts.check_password(account, password)).user_id
+        name = repr(sorted(identifier.items(), key=repr))
+        return (await self._attempts.check(account, password, name=name)).user_id
 
     async def fallback_form(self, session: AuthSession) -> Form:
         """The password; the user's name too, unless the session knows it."""

@@ -236,3 +236,19 @@ class TestFallback:
         assert b"<button" in page.body
         done = await server.client().ask("POST", self.path(DUMMY), query={"session": session}, raw=b"")
         assert b"onAuthDone" in done.body
+
+
+async def test_a_stolen_token_does_not_help_to_guess_the_password(make_server: MakeServer) -> None:
+    failures = {"per_second": 0.1, "burst_count": 2}
+    free = {"per_second": 100, "burst_count": 100}
+    server = make_server(
+        enable_rate_limits=True, rc_login={"account": free, "address": free, "failed_attempts": failures}
+    )
+    alice = await server.user("alice")
+    wrong = {"auth": password_auth("alice", password="wrong")}
+    statuses = [(await alice.ask("DELETE", "/devices/X", wrong)).status for _ in range(4)]
+    assert statuses == [401, 401, 401, 429]
+    right = {"auth": password_auth("alice")}
+    assert (await alice.ask("DELETE", "/devices/X", right)).status == 429
+    await server.clock.sleep(11)
+    assert (await alice.ask("DELETE", "/devices/X", right)).status == 200
