@@ -6,12 +6,14 @@ from config import Config
 from config.media import MediaConfig
 from homeserver.app.surroundings import Surroundings
 from homeserver.client_api.media import MediaDownloadEndpoints, MediaUploadEndpoints
+from homeserver.client_api.media_legacy import LegacyMediaEndpoints
 from homeserver.media.arrivals import Arrivals
 from homeserver.media.budget import ByteBudget
 from homeserver.media.downloads import Downloads
 from homeserver.media.files import MediaFiles
 from homeserver.media.remote import MediaSource, NoMediaSource, RemoteCopies
 from homeserver.media.stores import BlobStore, DirectoryStore
+from homeserver.media.thumbnails import Thumbnails
 from homeserver.media.uploads import Uploads
 
 
@@ -43,13 +45,17 @@ class MediaServices:
             server_name=server_name,
             is_frozen=section.enable_authenticated_media,
         )
+        self.thumbnails = Thumbnails(db, self.files, self.downloads, section)
         self._max_upload_size = section.max_upload_size
 
     def handlers(self) -> list[object]:
         """What clients ask."""
         return [
             MediaUploadEndpoints(self.uploads),
-            MediaDownloadEndpoints(self.downloads, max_upload_size=self._max_upload_size),
+            MediaDownloadEndpoints(
+                self.downloads, self.thumbnails, max_upload_size=self._max_upload_size
+            ),
+            LegacyMediaEndpoints(self.downloads, self.thumbnails, max_upload_size=self._max_upload_size),
         ]
 
 

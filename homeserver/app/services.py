@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from config import Config
+from homeserver.app.media import MediaServices
 from homeserver.app.rooms import RoomParts, RoomServices
 from homeserver.app.surroundings import Surroundings
 from homeserver.app.sync import SyncServices
@@ -49,6 +50,7 @@ class Services:
             config, surroundings, self.users, self.rooms, self.presence, extras=[presence_section]
         )
         self.audience = PresenceAudience(db, self.rooms.rooms, self.sync.feeds, notifier)
+        self.media = MediaServices(config, surroundings)
         self._presence_endpoints = PresenceEndpoints(self.presence, self.audience, clock)
 
     @classmethod
@@ -64,7 +66,12 @@ class Services:
 
     def client_handlers(self) -> list[object]:
         """Everything under `/_matrix/client`, and what administrators ask of accounts."""
-        return [*self.users.handlers(), *self.sync.handlers(), self._presence_endpoints]
+        return [
+            *self.users.handlers(),
+            *self.sync.handlers(),
+            *self.media.handlers(),
+            self._presence_endpoints,
+        ]
 
     def authenticators(self) -> dict[Auth, Authenticator]:
         authenticator = self.users.authenticator

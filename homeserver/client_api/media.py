@@ -5,18 +5,26 @@ Spec: https://spec.matrix.org/v1.19/client-server-api/#content-repository
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 
-from homeserver.client_api.media_answers import CACHE_PRIVATE, file_answer
+from homeserver.client_api.media_answers import (
+    CACHE_PRIVATE,
+    DownloadQuery,
+    ThumbnailQuery,
+    file_answer,
+    thumbnail_answer,
+)
 from homeserver.http.endpoint import RateLimit, endpoint
 from homeserver.http.request import Request
 from homeserver.http.requester import Requester
 from homeserver.http.responses import Empty, Response, StreamedBody
 from homeserver.ids import ServerName
-from homeserver.media.downloads import DEFAULT_WAIT_MS, Asking, Downloads
+from homeserver.media.downloads import Asking, Downloads
 from homeserver.media.mxc import Mxc, check_media_id
+from homeserver.media.thumbnails import Thumbnails
 from homeserver.media.types import clean_filename
 from homeserver.media.uploads import Upload, Uploads
 
@@ -28,23 +36,11 @@ _MSC3916 = "/_matrix/client/unstable/org.matrix.msc3916/media"
 _UPLOAD = RateLimit("media_create")
 _DOWNLOAD = RateLimit("media_download")
 
-Pixels = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
-
 
 class UploadQuery(msgspec.Struct):
+    """What may be said of a file."""
+
     filename: str | None = None
-
-
-class DownloadQuery(msgspec.Struct):
-    timeout_ms: int = DEFAULT_WAIT_MS
-
-
-class ThumbnailQuery(msgspec.Struct):
-    width: Pixels
-    height: Pixels
-    method: Literal["crop", "scale"] = "scale"
-    animated: bool | None = None
-    timeout_ms: int = DEFAULT_WAIT_MS
 
 
 class MediaUploadEndpoints:
@@ -109,8 +105,9 @@ class MediaUploadEndpoints:
 class MediaDownloadEndpoints:
     """Giving files to those who are logged in."""
 
-    def __init__(self, downloads: Downloads, *, max_upload_size: int) -> None:
+    def __init__(self, downloads: Downloads, thumbnails: Thumbnails, *, max_upload_size: int) -> None:
         self._downloads = downloads
+        self._thumbnails = thumbnails
         self._max_upload_size = max_upload_size
 
     @endpoint(
@@ -156,7 +153,29 @@ class MediaDownloadEndpoints:
         name = clean_filename(file_name)
         return await file_answer(self._downloads, row, request, filename=name, cache=CACHE_PRIVATE)
 
-    @endpoint("GET", _V1 + "/config", rate_limit=RateLimit("other"), aliases=(_MSC3916 + "/config",), guests=True)
+    @endpoint(
+        "GET",
+        _V1 + "/thumbnail/{server_name}/{media_id}",
+        rate_limit=_DOWNLOAD,
+        aliases=(_MSC3916 + "/thumbnail/{server_name}/{media_id}",),
+        guests=True,
+    )
+    async def get_content_thumbnail_authed(
+        self, who: Requester, server_name: ServerName, media_id: str, query: ThumbnailQuery, request: Request
+    ) -> StreamedBody | Response:
+        """A smaller picture of a picture.
+
+        Spec: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1mediathumbnailservernamemediaid
+        """
+        found = await self._thumbnails.load(
+            Mxc(server_name, check_media_id(media_id)),
+            query.size,
+            Asking(payer=who.user_id, timeout_ms=query.timeout_ms),
+            animated=bool(query.animated),
+        )
+        return await thumbnail_answer(self._thumbnails, found, request, cache=CACHE_PRIVATE)
+
+    @endpoint("GET", _V1 + "/config", rate_limit=RateLimit("media_config"), aliases=(_MSC3916 + "/config",), guests=True)
     async def get_config_authed(self, who: Requester) -> dict[str, Any]:
         """How large a file may be.
 
@@ -167,4 +186,11 @@ class MediaDownloadEndpoints:
 
 def _upload(query: UploadQuery, request: Request) -> Upload:
     length = request.content_length if request.content_length >= 0 else None
-    return Upload(request.chunks(), request.header("content-type"), query.filename, length)
+    chunks = _nothing() if length == 0 else request.chunks()
+    return Upload(chunks, request.header("content-type"), query.filename, length)
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    """The body of a request without one: an empty file."""
+    for nothing in ():
+        yield nothing

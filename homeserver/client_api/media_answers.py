@@ -3,16 +3,44 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated, Literal
 
+import msgspec
+
+from config.media import ThumbnailSize
 from homeserver.http.request import Request
 from homeserver.http.responses import Response, StreamedBody
-from homeserver.media.downloads import Downloads
+from homeserver.media.downloads import DEFAULT_WAIT_MS, Downloads
+from homeserver.media.thumbnails import FoundThumbnail, Thumbnails
 from homeserver.media.types import SECURITY_HEADERS, disposition
 from storage.media import MediaRow
 
 CACHE_PRIVATE = "private, max-age=86400, immutable"
 CACHE_PUBLIC = "public, max-age=86400, immutable"
 _is_range = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII).fullmatch
+
+
+Pixels = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+
+
+class DownloadQuery(msgspec.Struct):
+    """How a file is asked for."""
+
+    timeout_ms: int = DEFAULT_WAIT_MS
+
+
+class ThumbnailQuery(msgspec.Struct):
+    """Which thumbnail is asked for."""
+
+    width: Pixels
+    height: Pixels
+    method: Literal["crop", "scale"] = "scale"
+    animated: bool | None = None
+    timeout_ms: int = DEFAULT_WAIT_MS
+
+    @property
+    def size(self) -> ThumbnailSize:
+        return ThumbnailSize(width=self.width, height=self.height, method=self.method)
 
 
 class Unsatisfiable(Exception):
@@ -79,3 +107,19 @@ def is_unchanged(request: Request, etag: str) -> bool:
     return known is not None and (
         known.strip() == "*" or etag in (each.strip().removeprefix("W/") for each in known.split(","))
     )
+
+
+async def thumbnail_answer(
+    thumbnails: Thumbnails, found: FoundThumbnail, request: Request, *, cache: str
+) -> StreamedBody | Response:
+    """A thumbnail, which browsers may always show."""
+    headers = {
+        **SECURITY_HEADERS,
+        "Content-Disposition": disposition(found.row.content_type, found.filename),
+        "Cache-Control": cache,
+        "ETag": found.etag,
+    }
+    if is_unchanged(request, found.etag):
+        return Response(304, b"", headers)
+    chunks = await thumbnails.open(found)
+    return StreamedBody(chunks, found.row.content_type, found.row.size, 200, headers)

@@ -94,14 +94,11 @@ class Downloads:
         Raises:
             NotFound: they are gone, as they may be after a restore; another server's copy is fetched again then.
         """
-        return await self.open_blob(row, blob_name(row.digest or ""), start=start, length=length)
-
-    async def open_blob(self, row: MediaRow, name: str, *, start: int = 0, length: int) -> FileChunks:
-        """Bytes that belong to a file: itself, or a thumbnail; see `open`."""
+        name = blob_name(row.digest or "")
         try:
             return await self._files.open(name, start=start, length=length)
         except FileNotFoundError:
-            if row.uploader is None and row.origin != self._server_name:
+            if row.origin != self._server_name:
                 await self._db.run(media.delete, row.origin, row.media_id)
             raise NotFound("the file is gone") from None
 

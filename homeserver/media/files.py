@@ -7,19 +7,30 @@ kept under its digest once it is complete.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from tempfile import mkstemp
-from typing import Any
+from typing import BinaryIO, Protocol, TypeVar
 
 from twisted.internet.defer import DeferredLock
 
 from homeserver.errors import TooLarge
 from homeserver.media.stores import BlobStore, Reader, blob_name
 from homeserver.users.passwords import Executor
+
+
+class Made(Protocol):
+    """Something that was made of a file."""
+
+    @property
+    def data(self) -> bytes: ...
+
+
+T = TypeVar("T", bound=Made)
+L = TypeVar("L")
 
 READ_BYTES = 256 * 1024
 _WRITE_BYTES = 256 * 1024
@@ -127,15 +138,43 @@ class MediaFiles:
         reader = await self._executor(self._store.open, name, start)
         return FileChunks(reader, length, self._executor)
 
-    async def copy_out(self, name: str) -> Path:
-        """A copy of a file on this machine's disk, for who needs a path; whoever asks deletes it."""
-        path: Path = await self._executor(_copy_out, self._store, name, self._spool)
-        return path
+    async def derive(self, source: str, target: str, make: Callable[[BinaryIO], T]) -> T:
+        """Make something of a file, such as a smaller picture, and keep its `data` under another name.
+
+        Raises:
+            FileNotFoundError: the file is not there.
+        """
+        made: T = await self._executor(self._derive, source, target, make)
+        return made
+
+    async def look_into(self, name: str, look: Callable[[BinaryIO], L]) -> L:
+        """What `look` sees in a file, beside the reactor.
+
+        Raises:
+            FileNotFoundError: the file is not there.
+        """
+        seen: L = await self._executor(self._look_into, name, look)
+        return seen
 
     async def delete(self, digest: str, thumbnails: list[str]) -> None:
         """Delete a file and its thumbnails, given by their names."""
         for name in (blob_name(digest), *thumbnails):
             await self._executor(self._store.delete, name)
+
+    def _derive(self, source: str, target: str, make: Callable[[BinaryIO], T]) -> T:
+        made = self._look_into(source, make)
+        spool = Spool(self._spool, len(made.data))
+        try:
+            spool.write(made.data)
+            self._store.put(target, spool.finish().path)
+        except BaseException:
+            spool.abandon()
+            raise
+        return made
+
+    def _look_into(self, name: str, look: Callable[[BinaryIO], L]) -> L:
+        with self._store.fetch(name) as file:
+            return look(file)
 
     @asynccontextmanager
     async def locked(self, digest: str) -> AsyncIterator[None]:
@@ -190,15 +229,3 @@ def _write_last(spool: Spool, data: bytes) -> Spooled:
 
 def _unlink(path: Path) -> None:
     path.unlink(missing_ok=True)
-
-
-def _copy_out(store: BlobStore, name: str, directory: Path) -> Path:
-    reader: Any = store.open(name, 0)
-    handle, path = mkstemp(dir=directory)
-    try:
-        with os.fdopen(handle, "wb") as out:
-            while data := reader.read(READ_BYTES):
-                out.write(data)
-    finally:
-        reader.close()
-    return Path(path)

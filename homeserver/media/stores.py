@@ -1,4 +1,4 @@
-"""Where the bytes of media are kept: a directory, or anything else that has these three methods.
+"""Where the bytes of media are kept: a directory, or anything else that has these few methods.
 
 Names are made by us of digests (`blob_name`, `thumbnail_name`), never of what somebody sent. All methods block, and
 are called where that does no harm.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 
 class Reader(Protocol):
@@ -29,6 +29,14 @@ class BlobStore(Protocol):
 
     def open(self, name: str, start: int) -> Reader:
         """Read from an offset.
+
+        Raises:
+            FileNotFoundError: there is nothing under that name.
+        """
+        ...
+
+    def fetch(self, name: str) -> BinaryIO:
+        """The whole as a file on this machine in which one can move about.
 
         Raises:
             FileNotFoundError: there is nothing under that name.
@@ -68,6 +76,9 @@ class DirectoryStore:
         file.seek(start)
         # Unbuffered: what is read is handed on whole, and a buffer between would only copy it.
         return file
+
+    def fetch(self, name: str) -> BinaryIO:
+        return (self._root / name).open("rb")
 
     def delete(self, name: str) -> None:
         path = self._root / name

@@ -20,6 +20,7 @@ from tests.fixtures.databases import EPOCH_S, Engine
 from tests.fixtures.reactor import VirtualReactor
 from tests.harness.client import Client
 from tests.harness.configuration import PASSWORD, SHARED_SECRET, open_to_all
+from tests.harness.media import media_directory
 from tests.harness.user import Session, User
 from tests.harness.watch import Watch
 
@@ -48,6 +49,7 @@ class Server:
         self.clock = Clock(reactor, epoch_s=EPOCH_S)
         self.randomness = SeededRandomness(seed)
         self.signing_key = SigningKey.of("a_test", SeededRandomness(f"key of {name}").bytes(32))
+        settings.setdefault("media_store_path", media_directory())
         self.config = config.parse(open_to_all(name, **settings))
         self.watch = Watch()
         self.access_lines: list[str] = []

@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.interfaces import IProtocolFactory
 
 from homeserver.ids import EventID, RoomID, UserID
+from tests.conformance.validator import Answer
 from tests.harness.client import Client, segment
 from tests.harness.client_state import ClientState, KnownRoom
 from tests.harness.refusals import Refused
@@ -150,6 +151,24 @@ class User(Client):
         """The memberships of a room."""
         answer = await self.request("GET", f"/rooms/{segment(room)}/members", query=query)
         return {event["state_key"]: event["content"]["membership"] for event in answer["chunk"]}
+
+    # Files.
+
+    async def uploads(
+        self, data: bytes, *, content_type: str | None = "application/octet-stream", filename: str | None = None
+    ) -> str:
+        """Upload a file; its `mxc://` URI."""
+        headers = {} if content_type is None else {"Content-Type": content_type}
+        answer = await self.request(
+            "POST", "/_matrix/media/v3/upload", raw=data, headers=headers, query={"filename": filename}
+        )
+        uri: str = answer["content_uri"]
+        return uri
+
+    async def downloads(self, uri: str, name: str = "", *, headers: Mapping[str, str] | None = None) -> Answer:
+        """Ask for a file, perhaps under another name."""
+        path = "/_matrix/client/v1/media/download/" + uri.removeprefix("mxc://")
+        return await self.ask("GET", path + (f"/{segment(name)}" if name else ""), headers=headers)
 
     # What passes.
 
