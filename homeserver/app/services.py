@@ -11,6 +11,8 @@ from homeserver.app.surroundings import Surroundings
 from homeserver.app.sync import SyncServices
 from homeserver.app.users import UserParts, Users
 from homeserver.client_api.presence import PresenceEndpoints
+from homeserver.client_api.stream import StreamEndpoints
+from homeserver.client_api.stream_methods import StreamMethods
 from homeserver.events.signatures import SigningKey
 from homeserver.http.endpoint import Auth
 from homeserver.http.rate_limit import RateLimiter
@@ -18,6 +20,7 @@ from homeserver.http.router import Authenticator
 from homeserver.presence.presence import Presence
 from homeserver.rooms.numbers import EventNumbers
 from homeserver.sync.presence_section import PresenceAudience, PresenceSection
+from homeserver.sync.socket import SocketServices
 
 
 class Services:
@@ -52,6 +55,17 @@ class Services:
         self.audience = PresenceAudience(db, self.rooms.rooms, self.sync.feeds, notifier)
         self.media = MediaServices(config, surroundings)
         self._presence_endpoints = PresenceEndpoints(self.presence, self.audience, clock)
+        methods = StreamMethods(
+            self.rooms.sending,
+            self.rooms.access,
+            self.rooms.typing,
+            self.rooms.read_markers,
+            self.presence,
+            limiter,
+        )
+        self._stream_endpoints = StreamEndpoints(
+            SocketServices(self.sync.polls, self.sync.clients, clock, surroundings.tasks, methods.by_name())
+        )
 
     @classmethod
     async def build(
@@ -71,6 +85,7 @@ class Services:
             *self.sync.handlers(),
             *self.media.handlers(),
             self._presence_endpoints,
+            self._stream_endpoints,
         ]
 
     def authenticators(self) -> dict[Auth, Authenticator]:

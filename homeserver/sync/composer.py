@@ -27,10 +27,24 @@ from homeserver.sync.room_section import Look, RoomSections
 _quote = msgspec.json.encode
 
 
-class Extras(Protocol):
-    """Top-level sections from elsewhere (to-device, device lists, presence), each as a ready `"key":value`."""
+@dataclass(slots=True)
+class Extra:
+    """Sections, each as a ready `"key":value`; whether they are worth ending a wait for; what they hold back."""
 
-    async def sections(self, feed: Feed, request: SyncRequest, until: StreamToken) -> list[bytes]: ...
+    parts: Sequence[bytes]
+    is_news: bool
+    to_device: int | None = None
+    """The position of the last to-device message told, if there are more after it."""
+
+
+class Extras(Protocol):
+    """Top-level sections from elsewhere (to-device, device lists, presence)."""
+
+    async def sections(self, feed: Feed, request: SyncRequest, until: StreamToken) -> Extra: ...
+
+    async def standing(self, request: SyncRequest) -> Sequence[bytes]:
+        """What is told even to a client that is caught up."""
+        ...
 
 
 @dataclass(slots=True)
@@ -68,12 +82,15 @@ class Composer:
 
     def has_news(self, feed: Feed, since: StreamToken) -> bool:
         """Whether there may be anything to say; False is certain."""
-        return feed.position > since.position or feed.ephemeral > since.ephemeral
+        return (
+            feed.position > since.position or feed.ephemeral > since.ephemeral or since.to_device is not None
+        )
 
-    def nothing(self, since: StreamToken) -> Answer:
+    async def nothing(self, request: SyncRequest) -> Answer:
         """The answer to a client that is caught up."""
+        standing = [part for extra in self._extras for part in await extra.standing(request)]
         token = self.now()
-        return Answer(b'{"next_batch":"%b"}' % str(token).encode(), token, True)
+        return Answer(b"{%b}" % b",".join([_next_batch(token), *standing]), token, True)
 
     async def compose(self, feed: Feed, request: SyncRequest) -> Answer:
         """Everything since `request.since`, as one body."""

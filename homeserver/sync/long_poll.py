@@ -25,11 +25,11 @@ class LongPolls:
         self._feeds = feeds
         self._composer = composer
         self._clock = clock
-        self._is_stopping = False
+        self.is_stopping = False
 
     def stop(self) -> None:
         """Answer every poll with what there is, and let none wait from now on."""
-        self._is_stopping = True
+        self.is_stopping = True
         self._feeds.wake_all()
 
     async def poll(
@@ -61,7 +61,7 @@ class LongPolls:
                     return answer
                 since = answer.token
             left = deadline - self._clock.seconds()
-            if timeout_ms <= 0 or left <= 0 or self._is_stopping:
+            if timeout_ms <= 0 or left <= 0 or self.is_stopping:
                 return composer.nothing(since)
             is_over = await self._wait(feed, left, on_disconnect)
             if watch is not None:
@@ -81,7 +81,7 @@ class LongPolls:
 
         async def wait() -> bool:
             left = deadline - self._clock.seconds()
-            if left <= 0 or self._is_stopping:
+            if left <= 0 or self.is_stopping:
                 return False
             is_over = await self._wait(feed, left, on_disconnect)
             if watch is not None:

@@ -24,6 +24,8 @@ class SyncRequest:
     state_key: str = "state"
     """The name of the state section: "state", or one of the spellings of `state_after`."""
     is_guest: bool = False
+    is_acknowledged: bool = True
+    """Whether the client is known to have what came before `since`: over a socket only its pongs tell."""
 
     @property
     def wants_state_after(self) -> bool:

@@ -63,7 +63,11 @@ async def test_the_first_answer_has_the_newest_rooms_first(alice: User, bob: Use
     state = {(event["type"], event["state_key"]) for event in room["required_state"]}
     assert state == {("m.room.name", ""), ("m.room.create", ""), ("m.room.member", alice.user_id)}
     assert answer["extensions"]["account_data"]["global"]
-    narrow = {**ELEMENT_X, "conn_id": "narrow", "lists": {"top": {**ELEMENT_X["lists"]["all_rooms"], "ranges": [[0, 0]]}}}
+    narrow = {
+        **ELEMENT_X,
+        "conn_id": "narrow",
+        "lists": {"top": {**ELEMENT_X["lists"]["all_rooms"], "ranges": [[0, 0]]}},
+    }
     assert list((await slides(alice, narrow))["rooms"]) == [old]
 
 
@@ -105,7 +109,10 @@ async def test_an_expanded_timeline_is_sent_at_once(alice: User) -> None:
     for number in range(10):
         await alice.says(room, str(number))
     first = await slides(alice)
-    wide = {**ELEMENT_X, "room_subscriptions": {room: {"timeline_limit": 5, "required_state": [["m.room.topic", ""]]}}}
+    wide = {
+        **ELEMENT_X,
+        "room_subscriptions": {room: {"timeline_limit": 5, "required_state": [["m.room.topic", ""]]}},
+    }
     answer = await slides(alice, wide, pos=first["pos"], timeout_ms=30_000)
     shown = answer["rooms"][room]
     assert [event["content"]["body"] for event in shown["timeline"]] == ["5", "6", "7", "8", "9"]
