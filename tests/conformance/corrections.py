@@ -90,8 +90,14 @@ NAMED_OTHERWISE: Mapping[str, str] = {
 _OPTIONAL = "ACCESS_TOKEN_OPTIONAL"
 
 AUTHENTICATED_OTHERWISE: Mapping[str, tuple[str, str]] = {
-    "client-server/getUserProfile": (_OPTIONAL, "the configuration may ask for a token, and for shared rooms"),
-    "client-server/getProfileField": (_OPTIONAL, "the configuration may ask for a token, and for shared rooms"),
+    "client-server/getUserProfile": (
+        _OPTIONAL,
+        "the configuration may ask for a token, and for shared rooms",
+    ),
+    "client-server/getProfileField": (
+        _OPTIONAL,
+        "the configuration may ask for a token, and for shared rooms",
+    ),
     "client-server/getPublicRooms": (_OPTIONAL, "the configuration may ask for a token"),
     "client-server/getVersions": ("NONE", "a token is optional, and the answer the same for everybody"),
 }

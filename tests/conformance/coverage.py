@@ -46,7 +46,9 @@ def undemonstrated(operation: Operation, pairs: Iterable[tuple[int, str]]) -> li
     """The refusals that the specification declares for an operation and that no test got."""
     got = {str(status) for status, _ in pairs}
     return sorted(
-        status for status in operation.responses if status[0] in "45" and status.isdigit() and status not in got
+        status
+        for status in operation.responses
+        if status[0] in "45" and status.isdigit() and status not in got
     )
 
 
@@ -89,10 +91,15 @@ def page(record: Seen) -> str:
     lines = list(_summary(record))
     for api in SERVED_APIS:
         lines += [f"## {_TITLES[api]}", ""]
-        in_order = sorted(operations(api), key=lambda each: (each.tag, each.path, each.method, each.operation_id))
+        in_order = sorted(
+            operations(api), key=lambda each: (each.tag, each.path, each.method, each.operation_id)
+        )
         for tag, group in groupby(in_order, key=lambda each: each.tag):
             lines += [f"### {tag}", ""]
-            lines += ["| Endpoint | Operation | Answered | Refused | Not yet refused |", "| - | - | - | - | - |"]
+            lines += [
+                "| Endpoint | Operation | Answered | Refused | Not yet refused |",
+                "| - | - | - | - | - |",
+            ]
             lines += [_row(operation, record, is_served=operation.key in endpoints) for operation in group]
             lines.append("")
     return _HEAD + "\n".join(lines)

@@ -66,7 +66,7 @@ def served_endpoints() -> tuple[Endpoint, ...]:
     return tuple(found[key] for key in sorted(found, key=lambda key: (key[1], key[0])))
 
 
-EVERYTHING_ON: dict[str, object] = {"enable_metrics": True}
+EVERYTHING_ON: dict[str, Any] = {"enable_metrics": True}
 """The settings under which every endpoint is served."""
 
 

@@ -150,11 +150,7 @@ def check_answer(operation: Operation, answer: Answer) -> None:
         if not is_unfinished:
             check_refusal(answer, what)
         # An access token is refused with the same status as an unfinished authentication.
-        if (
-            declared is None
-            or declared.schema_uri is None
-            or (answer.status == 401 and not is_unfinished)
-        ):
+        if declared is None or declared.schema_uri is None or (answer.status == 401 and not is_unfinished):
             return
     elif declared is None:
         raise Nonconforming(f"{what}: the specification declares {', '.join(operation.responses)}")

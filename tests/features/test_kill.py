@@ -41,7 +41,9 @@ def put(connection: HTTPConnection, path: str, token: str, body: dict[str, Any])
     return parsed
 
 
-def write_until_killed(server: ServerProcess, token: str, room: str, number: int, promised: Acknowledged) -> None:
+def write_until_killed(
+    server: ServerProcess, token: str, room: str, number: int, promised: Acknowledged
+) -> None:
     """Send messages one after the other, noting what was acknowledged."""
     connection = server.connect()
     where = f"{API}/rooms/{quote(room)}"

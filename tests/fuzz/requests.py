@@ -88,7 +88,9 @@ def _draw_query(draw: Draw, names: tuple[str, ...], values: Values) -> str:
         for _ in range(draw(st.sampled_from((0, 1, 1, 2)))):
             pairs.append(f"{name}={quote(draw(named_text(name, values)), safe='')}")
     if draw(st.integers(0, 9)) == 0:
-        pairs.append(draw(st.sampled_from(("&&", "=", "a", "limit=%ff", "from=%00", "x=" + "y" * 5000, "%=%"))))
+        pairs.append(
+            draw(st.sampled_from(("&&", "=", "a", "limit=%ff", "from=%00", "x=" + "y" * 5000, "%=%")))
+        )
     return "&".join(pairs)
 
 

@@ -39,13 +39,36 @@ class Values:
 
 
 _WRONG: Mapping[str, tuple[str, ...]] = {
-    "user": (f"@nobody:{FOREIGN}", "@nobody:one.test", "alice", "@alice", "@alice:", "@Alice:one.test", "@a:b:c:d"),
-    "room": (f"!nothing:{FOREIGN}", "!nothing:one.test", "!" + "A" * 43, "room", "!", "!a\0b:one.test", "#a:one.test"),
+    "user": (
+        f"@nobody:{FOREIGN}",
+        "@nobody:one.test",
+        "alice",
+        "@alice",
+        "@alice:",
+        "@Alice:one.test",
+        "@a:b:c:d",
+    ),
+    "room": (
+        f"!nothing:{FOREIGN}",
+        "!nothing:one.test",
+        "!" + "A" * 43,
+        "room",
+        "!",
+        "!a\0b:one.test",
+        "#a:one.test",
+    ),
     "event": ("$" + "A" * 43, f"$nothing:{FOREIGN}", "event", "$", "$a/b+c", "@a:one.test"),
     "alias": (f"#nothing:{FOREIGN}", "#nothing:one.test", "#", "#:one.test", "alias", "#a b:one.test"),
     "token": ("s", "s0", "s-1_0", "s99999999999999999999_0", "t1-1", "abc", "s1_", "s_1"),
     "server": (FOREIGN, "", "one.test", "-", "[::1]", "1.2.3.4:99999", "a:b", "a..b"),
-    "mxc": ("mxc://", "mxc://one.test", "mxc://one.test/", "mxc://one.test/a/b", "http://one.test/a", "mxc://a/../b"),
+    "mxc": (
+        "mxc://",
+        "mxc://one.test",
+        "mxc://one.test/",
+        "mxc://one.test/a/b",
+        "http://one.test/a",
+        "mxc://a/../b",
+    ),
 }
 
 _KIND_BY_NAME: Mapping[str, str] = {

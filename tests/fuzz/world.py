@@ -7,7 +7,7 @@ from pathlib import Path
 
 from storage.sqlite import SqliteConnection
 from tests.conformance.validator import Nonconforming
-from tests.fixtures.databases import SqliteEngine, schema_image
+from tests.fixtures.databases import Engine, PostgresEngine, PostgresServer, SqliteEngine, schema_image
 from tests.fixtures.reactor import VirtualReactor
 from tests.fuzz.requests import FuzzedRequest
 from tests.fuzz.values import Values
@@ -17,22 +17,61 @@ from tests.harness.server import Server
 STRANGER, IMPOSTOR = "a stranger", "an impostor"
 
 
-class World:
-    """The server and those who speak to it, by name. `image` is its database as it was made."""
+class SqliteSites:
+    """Databases in one file; what `remember` has seen is what `fresh` gives."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / "world.db"
-        self._incarnation = 0
         self._image = schema_image()
+        self.is_populated = False
+
+    def fresh(self) -> Engine:
+        """The database as it was remembered."""
+        for old in self._path.parent.glob(f"{self._path.name}*"):
+            old.unlink()
+        self._path.write_bytes(self._image)
+        return SqliteEngine(str(self._path))
+
+    def remember(self) -> None:
+        """Keep what the (closed) database has become."""
+        connection = SqliteConnection(str(self._path))
+        self._image = connection.image()
+        connection.close()
+        self.is_populated = True
+
+
+class PostgresSites:
+    """Databases of a server that the tests share; each is populated anew."""
+
+    is_populated = False
+
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
+        self._lent: PostgresEngine | None = None
+
+    def fresh(self) -> Engine:
+        """An empty database in place of the last one."""
+        if self._lent is not None:
+            self._server.take_back(self._lent)
+        self._lent = self._server.lend()
+        return self._lent
+
+    def remember(self) -> None:
+        """Nothing is remembered: PostgreSQL copies databases more slowly than people fill them."""
+
+
+class World:
+    """The server and those who speak to it, by name."""
+
+    def __init__(self, sites: SqliteSites | PostgresSites) -> None:
+        self._sites = sites
+        self._incarnation = 0
         self.values = Values()
         self._tokens: dict[str, str] = {}
         self.reactor = VirtualReactor()
         self._open()
-        self.reactor.drive(self._populate())
         self._close()
-        connection = SqliteConnection(str(self._path))
-        self._image = connection.image()
-        connection.close()
+        sites.remember()
         self._open()
 
     @property
@@ -65,12 +104,13 @@ class World:
 
     def _open(self) -> None:
         self._incarnation += 1
-        for old in self._path.parent.glob(f"{self._path.name}*"):
-            old.unlink()
-        self._path.write_bytes(self._image)
-        self.server = Server(self.reactor, SqliteEngine(str(self._path)), seed=self._incarnation)
+        self.server = Server(self.reactor, self._sites.fresh(), seed=self._incarnation)
         self._clients: dict[str, Client] = {}
         self.reactor.drive(self.server.starts())
+        if not self._sites.is_populated:
+            self.values.known.clear()
+            self._tokens.clear()
+            self.reactor.drive(self._populate())
 
     def _close(self) -> None:
         # Whoever asked has been told of every fault: a fault must not stand in the way of the next question.
@@ -99,8 +139,12 @@ class World:
         values.add(
             "event",
             first,
-            await alice.says(private, "* hello there", **{"m.relates_to": edit, "m.new_content": new_content}),
-            await bob.says(private, "in a thread", **{"m.relates_to": {"rel_type": "m.thread", "event_id": first}}),
+            await alice.says(
+                private, "* hello there", **{"m.relates_to": edit, "m.new_content": new_content}
+            ),
+            await bob.says(
+                private, "in a thread", **{"m.relates_to": {"rel_type": "m.thread", "event_id": first}}
+            ),
             await bob.sets(public, "m.room.topic", {"topic": "cakes"}),
             await alice.says(public, "for the record"),
         )
@@ -121,5 +165,3 @@ class World:
         answer = await alice.ask("POST", "/delete_devices", {"devices": ["X"]})
         if answer.status == 401:
             self.values.add("session", answer.json["session"])
-
-

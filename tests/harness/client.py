@@ -8,12 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from twisted.internet.interfaces import IProtocolFactory
-
 from tests.conformance.validator import Answer
 from tests.harness.refusals import Refused
 from tests.harness.watch import Watch
-from tests.harness.wire import Connection, format_request
+from tests.harness.wire import Connection, Door, format_request
 
 API = "/_matrix/client/v3"
 _SHORT = ("/_", "/.well-known")
@@ -29,13 +27,13 @@ class Client:
 
     def __init__(
         self,
-        factory: IProtocolFactory,
+        door: Door,
         watch: Watch,
         *,
         access_token: str | None = None,
         address: str = "10.0.0.1",
     ) -> None:
-        self._factory = factory
+        self._door = door
         self._watch = watch
         self._address = address
         self._connections: list[Connection] = []
@@ -51,7 +49,7 @@ class Client:
         for connection in self._connections:
             if connection.is_usable:
                 return connection
-        connection = Connection(self._factory, self._address)
+        connection = Connection(self._door, self._address)
         self._connections.append(connection)
         return connection
 

@@ -18,7 +18,9 @@ ServerFactory = Callable[..., Server]
 
 
 @pytest.fixture
-def make_server(reactor: VirtualReactor, engine: Engine, request: pytest.FixtureRequest) -> Iterator[ServerFactory]:
+def make_server(
+    reactor: VirtualReactor, engine: Engine, request: pytest.FixtureRequest
+) -> Iterator[ServerFactory]:
     """Starts a server with settings of the test's own: once, since it has one database."""
     servers: list[Server] = []
 

@@ -103,7 +103,7 @@ class Server:
 
     # People.
 
-    def buildProtocol(self, address: Any) -> Any:
+    def buildProtocol(self, address: Any, /) -> Any:
         """A connection to whichever incarnation runs now: clients keep the server, not its process."""
         assert self._http is not None, f"{self.name} is not running"
         return self._http.buildProtocol(address)
@@ -132,7 +132,9 @@ class Server:
         password = password or (PASSWORD if isinstance(person, str) else person.password)
         identifier = {"type": "m.id.user", "user": name}
         answer = await self.client().request(
-            "POST", "/login", {"type": "m.login.password", "identifier": identifier, "password": password, **body}
+            "POST",
+            "/login",
+            {"type": "m.login.password", "identifier": identifier, "password": password, **body},
         )
         return self._user(answer, password)
 
@@ -144,7 +146,7 @@ class Server:
         """An administrator, registered with the shared secret as operators do."""
         path = "/_synapse/admin/v1/register"
         nonce = (await self.client().request("GET", path))["nonce"]
-        said = "\0".join((nonce, localpart, PASSWORD, "admin")).encode()
+        said = f"{nonce}\0{localpart}\0{PASSWORD}\0admin".encode()
         body = {
             "nonce": nonce,
             "username": localpart,

@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.interfaces import IProtocolFactory
-
 from homeserver.ids import EventID, RoomID, UserID
 from tests.conformance.validator import Answer
 from tests.harness.client import Client, segment
 from tests.harness.client_state import ClientState, KnownRoom
 from tests.harness.refusals import Refused
 from tests.harness.watch import Watch
+from tests.harness.wire import Door
 
 
 def id_of(person: User | str) -> str:
@@ -36,14 +35,14 @@ class User(Client):
 
     def __init__(
         self,
-        factory: IProtocolFactory,
+        door: Door,
         watch: Watch,
         now_ms: Callable[[], int],
         session: Session,
         *,
         address: str = "10.0.0.1",
     ) -> None:
-        super().__init__(factory, watch, access_token=session.access_token, address=address)
+        super().__init__(door, watch, access_token=session.access_token, address=address)
         self._now_ms = now_ms
         self.user_id = session.user_id
         self.device_id = session.device_id

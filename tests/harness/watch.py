@@ -10,7 +10,13 @@ from urllib.parse import parse_qs
 from tests.conformance.record import Recorder
 from tests.conformance.specification import Operation, served
 from tests.conformance.sync_events import check_sync_events
-from tests.conformance.validator import Answer, Nonconforming, check_answer, check_refusal, wants_authentication
+from tests.conformance.validator import (
+    Answer,
+    Nonconforming,
+    check_answer,
+    check_refusal,
+    wants_authentication,
+)
 
 _recorder = Recorder()
 

@@ -22,7 +22,9 @@ WALKS_WITHIN_S = 180
 def workshop() -> Path:
     """A directory with the scripts and the packages that they import, installed once for each lock file."""
     if not shutil.which("node") or not shutil.which("npm"):
-        pytest.skip("NOT RUN: the journeys of matrix-js-sdk need node and npm, which this machine does not have")
+        pytest.skip(
+            "NOT RUN: the journeys of matrix-js-sdk need node and npm, which this machine does not have"
+        )
     lock = (SCRIPTS / "package-lock.json").read_bytes()
     installed = CACHE / hashlib.sha256(lock).hexdigest()[:16]
     if not installed.exists():
@@ -34,6 +36,7 @@ def workshop() -> Path:
             ["npm", "ci", "--no-audit", "--no-fund"],
             cwd=fresh,
             capture_output=True,
+            check=False,
             text=True,
             timeout=INSTALLS_WITHIN_S,
         )
@@ -49,6 +52,7 @@ def walk(workshop: Path, journey: str, server: ServerProcess) -> str:
         ["node", f"{journey}.mjs", server.base_url],
         cwd=workshop,
         capture_output=True,
+        check=False,
         text=True,
         timeout=WALKS_WITHIN_S,
     )

@@ -71,7 +71,12 @@ class Person:
         assert holds(), f"{self.name} did not see {what}"
 
     async def hears(self, room_id: str, sender: Person, body: str) -> None:
-        await self.sees(lambda: (room_id, sender.client.user_id, body) in self.heard, f"{body!r} in {room_id}")
+        await self.sees(
+            lambda: (room_id, sender.client.user_id, body) in self.heard, f"{body!r} in {room_id}"
+        )
+
+    async def sees_encryption(self, room_id: str) -> None:
+        await self.sees(lambda: self.client.rooms[room_id].encrypted, "the encryption")
 
     async def says(self, room_id: str, body: str) -> str:
         content = {"msgtype": "m.text", "body": body}
@@ -85,7 +90,9 @@ class Person:
         await self.client.close()
 
 
-def live(server: ServerProcess, store: Path, *, encrypted: bool, story: Callable[..., Awaitable[None]]) -> None:
+def live(
+    server: ServerProcess, store: Path, *, encrypted: bool, story: Callable[..., Awaitable[None]]
+) -> None:
     """Run a story of two people in asyncio, which nio needs."""
 
     async def run() -> None:
@@ -171,7 +178,7 @@ async def talk(alice: Person, bob: Person) -> None:
 async def talk_encrypted(alice: Person, bob: Person) -> None:
     room_id = await meet(alice, bob, initial_state=[ENCRYPTION])
     for person in (alice, bob):
-        await person.sees(lambda person=person: person.client.rooms[room_id].encrypted, "the encryption")
+        await person.sees_encryption(room_id)
         await person.syncs()
     await alice.says(room_id, "psst")
     await bob.hears(room_id, alice, "psst")
