@@ -10,7 +10,6 @@ from homeserver.events.relations import parse_relation
 from homeserver.events.state_tree import NodeHash
 from homeserver.ids import EventID, ServerName, StateKey, UserID, domain_of
 from homeserver.rooms.live_room import Head, LiveRoom, is_join
-from homeserver.rooms.notifications import encode_notified
 from homeserver.rooms.timeline import TimelineEvent
 from homeserver.runtime.notifier import LogKind
 from storage import auth_citations, membership, relations
@@ -104,6 +103,7 @@ def _insert(txn: Transaction, room: int, timeline_event: TimelineEvent) -> Slot 
         )
     if event.state_key is not None:
         auth_citations.save(txn, timeline_event.number, event.auth_events)
+    notified = timeline_event.notified
     event_rows.insert(
         txn,
         number=timeline_event.number,
@@ -119,7 +119,7 @@ def _insert(txn: Transaction, room: int, timeline_event: TimelineEvent) -> Slot 
         seq=timeline_event.seq,
         state_before=timeline_event.state_before,
         replaces=timeline_event.replaced_number,
-        notify=encode_notified(timeline_event.notified),
+        notify=None if notified is None else notified.encode(),
         device=timeline_event.device_id,
         txn_id=timeline_event.txn_id,
         json=event.json,

@@ -12,7 +12,6 @@ from homeserver.events.room_versions import RoomVersion, room_version
 from homeserver.events.state_tree import NodeHash
 from homeserver.ids import DeviceID, EventID, RoomID, ServerName, StateKey, UserID, domain_of
 from homeserver.rooms.live_room import Head, LiveRoom, Receipt, ReceiptKey
-from homeserver.rooms.notifications import decode_notified
 from homeserver.rooms.timeline import TIMELINE_EVENTS, Timeline, TimelineEvent, TransactionId
 from homeserver.rooms.unread import NotifyRecord, Unread
 from storage import events as event_rows
@@ -125,7 +124,7 @@ def timeline_events(txn: Transaction, rows: list[EventRow], version: RoomVersion
             replaced=other(row.replaces),
             replaced_number=row.replaces,
             redacted_because=other(row.redacted_by),
-            notified=decode_notified(row.notify),
+            notified=row.notify,
             device_id=None if row.device is None else DeviceID(row.device),
             txn_id=row.txn_id,
         )

@@ -7,18 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 
-import msgspec
-
 from homeserver.events.event import Event
 from homeserver.events.push_rules import DEFAULTS, Actions, CompiledRules, EventView
 from homeserver.events.relations import parse_relation
-from homeserver.ids import EventID, UserID
+from homeserver.ids import UserID
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.timeline import Notified
 from homeserver.rooms.unread import HIGHLIGHT, NOTIFY, SOUND
-
-_encode = msgspec.json.encode
-_decode = msgspec.json.Decoder(tuple[int, dict[str, int], str | None]).decode
 
 
 def notified_by(room: LiveRoom, event: Event) -> Notified | None:
@@ -58,21 +53,3 @@ def _bits(actions: Actions) -> int:
     if not actions.notify:
         return 0
     return NOTIFY | (HIGHLIGHT if actions.highlight else 0) | (SOUND if actions.sound is not None else 0)
-
-
-def encode_notified(notified: Notified | None) -> bytes | None:
-    """The outcome as it is stored beside the event."""
-    if notified is None:
-        return None
-    return _encode((notified.default, notified.exceptions, notified.thread))
-
-
-def decode_notified(stored: bytes | None) -> Notified | None:
-    if stored is None:
-        return None
-    default, exceptions, thread = _decode(stored)
-    return Notified(
-        default,
-        {UserID(user): bits for user, bits in exceptions.items()},
-        None if thread is None else EventID(thread),
-    )

@@ -11,10 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from homeserver.events.client_format import client_event, client_event_json
 from homeserver.events.event import Event
 from homeserver.events.state_tree import NodeHash
 from homeserver.ids import DeviceID, EventID, UserID
+
+_encode = msgspec.json.encode
+_decode_notified = msgspec.json.Decoder(tuple[int, dict[str, int], str | None]).decode
 
 TIMELINE_EVENTS = 100
 """How many events a room keeps in memory."""
@@ -37,17 +42,30 @@ class Notified:
     exceptions: dict[UserID, int]
     thread: EventID | None
 
+    def encode(self) -> bytes:
+        """The outcome as it is stored beside the event."""
+        return _encode((self.default, self.exceptions, self.thread))
+
+    @classmethod
+    def decode(cls, stored: bytes) -> Notified:
+        default, exceptions, thread = _decode_notified(stored)
+        return cls(
+            default,
+            {UserID(user): bits for user, bits in exceptions.items()},
+            None if thread is None else EventID(thread),
+        )
+
 
 class TimelineEvent:
     """An event at its place in its room, with what Hearth knows about it beyond the PDU."""
 
     __slots__ = (
         "_json",
+        "_notified",
         "device_id",
         "event",
         "extra_unsigned",
         "flags",
-        "notified",
         "number",
         "position",
         "redacted_because",
@@ -70,7 +88,7 @@ class TimelineEvent:
         replaced: Event | None = None,
         replaced_number: int | None = None,
         redacted_because: Event | None = None,
-        notified: Notified | None = None,
+        notified: Notified | bytes | None = None,
         device_id: DeviceID | None = None,
         txn_id: str | None = None,
     ) -> None:
@@ -83,11 +101,23 @@ class TimelineEvent:
         self.replaced = replaced
         self.replaced_number = replaced_number
         self.redacted_because = redacted_because
-        self.notified = notified
+        self._notified = notified
         self.device_id = device_id
         self.txn_id = txn_id
         self.extra_unsigned: dict[str, Any] | None = None
         self._json: bytes | None = None
+
+    @property
+    def notified(self) -> Notified | None:
+        """Whom the event notifies; what came from the store is decoded when somebody asks."""
+        notified = self._notified
+        if isinstance(notified, bytes):
+            notified = self._notified = Notified.decode(notified)
+        return notified
+
+    @notified.setter
+    def notified(self, notified: Notified | None) -> None:
+        self._notified = notified
 
     def unsigned(self) -> dict[str, Any]:
         """What every reader may see in `unsigned`; relations and transaction IDs are added by readers."""
