@@ -140,6 +140,7 @@ class Process:
             executor=partial(deferToThreadPool, self._reactor, self._slow_work),
             signing_keys=self._keys,
             metrics=self._metrics,
+            network=self._reactor,
         )
         await self._homeserver.start()
         for listener in config.listeners.listeners:

@@ -7,6 +7,7 @@ databases in memory and a virtual clock.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from config import Config
 from homeserver.app.client_api import client_handlers
@@ -100,10 +101,12 @@ async def build_homeserver(
     signing_keys: Sequence[SigningKey],
     metrics: Metrics | None = None,
     outside: Outside | None = None,
+    network: Any = None,
 ) -> Homeserver:
     """The server that the configuration describes.
 
-    `notifier` is the one that the database announces to; `outside` the way to other servers, if there is one.
+    `notifier` is the one that the database announces to; `outside` the way to other servers, if there is one,
+    and `network` the reactor to reach everybody else with.
     """
     surroundings = Surroundings(
         clock=clock,
@@ -113,16 +116,18 @@ async def build_homeserver(
         executor=executor,
         metrics=metrics or Metrics(),
         database=database,
+        network=network,
     )
     rates = config.rate_limits.classes()
     limiter = MemoryRateLimiter(clock, rates, others=config.rate_limits.rc_other if rates else None)
-    services = await Services.build(config, surroundings, limiter, signing_keys)
     nowhere = Unreachable()
     federation = Federation(
         config, surroundings, signing_keys, outside or Outside(nowhere, nowhere), version=VERSION
     )
+    services = await Services.build(config, surroundings, limiter, signing_keys, federation)
     handlers: dict[str, list[object]] = {
         "client": [*client_handlers(config), *services.client_handlers()],
+        "media": services.media.handlers(),
         "keys": [federation.key_endpoints],
         "health": health_handlers(),
         "metrics": metrics_handlers(config, surroundings.metrics),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from config import Config
+from homeserver.app.federation import Federation
 from homeserver.app.media import MediaServices
 from homeserver.app.rooms import RoomParts, RoomServices
 from homeserver.app.surroundings import Surroundings
@@ -33,6 +34,7 @@ class Services:
         limiter: RateLimiter,
         signing_keys: Sequence[SigningKey],
         numbers: EventNumbers,
+        federation: Federation,
     ) -> None:
         db, clock, notifier = surroundings.database, surroundings.clock, surroundings.notifier
         self.users = Users(
@@ -53,7 +55,7 @@ class Services:
             config, surroundings, self.users, self.rooms, self.presence, extras=[presence_section]
         )
         self.audience = PresenceAudience(db, self.rooms.rooms, self.sync.feeds, notifier)
-        self.media = MediaServices(config, surroundings)
+        self.media = MediaServices(config, surroundings, federation.media)
         self._presence_endpoints = PresenceEndpoints(self.presence, self.audience, clock)
         methods = StreamMethods(
             self.rooms.sending,
@@ -74,16 +76,16 @@ class Services:
         surroundings: Surroundings,
         limiter: RateLimiter,
         signing_keys: Sequence[SigningKey],
+        federation: Federation,
     ) -> Services:
         numbers = await EventNumbers.load(surroundings.database)
-        return cls(config, surroundings, limiter, signing_keys, numbers)
+        return cls(config, surroundings, limiter, signing_keys, numbers, federation)
 
     def client_handlers(self) -> list[object]:
         """Everything under `/_matrix/client`, and what administrators ask of accounts."""
         return [
             *self.users.handlers(),
             *self.sync.handlers(),
-            *self.media.handlers(),
             self._presence_endpoints,
             self._stream_endpoints,
         ]
@@ -101,9 +103,11 @@ class Services:
         """Begin what runs by itself."""
         self.users.start()
         await self.rooms.departures.resume()
+        await self.media.start()
 
     def begin_stopping(self) -> None:
         self.sync.polls.stop()
+        self.media.stop()
 
     async def stop(self) -> None:
         await self.users.stop()

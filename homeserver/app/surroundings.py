@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
@@ -24,3 +25,5 @@ class Surroundings:
     executor: Executor
     metrics: Metrics
     database: Database
+    network: Any = None
+    """The reactor that connections to other people's machines are made with; None where nobody can be reached."""

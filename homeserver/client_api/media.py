@@ -175,7 +175,13 @@ class MediaDownloadEndpoints:
         )
         return await thumbnail_answer(self._thumbnails, found, request, cache=CACHE_PRIVATE)
 
-    @endpoint("GET", _V1 + "/config", rate_limit=RateLimit("media_config"), aliases=(_MSC3916 + "/config",), guests=True)
+    @endpoint(
+        "GET",
+        _V1 + "/config",
+        rate_limit=RateLimit("media_config"),
+        aliases=(_MSC3916 + "/config",),
+        guests=True,
+    )
     async def get_config_authed(self, who: Requester) -> dict[str, Any]:
         """How large a file may be.
 
@@ -192,5 +198,6 @@ def _upload(query: UploadQuery, request: Request) -> Upload:
 
 async def _nothing() -> AsyncIterator[bytes]:
     """The body of a request without one: an empty file."""
-    for nothing in ():
-        yield nothing
+    none: tuple[bytes, ...] = ()
+    for chunk in none:
+        yield chunk

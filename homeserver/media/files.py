@@ -18,6 +18,7 @@ from typing import BinaryIO, Protocol, TypeVar
 from twisted.internet.defer import DeferredLock
 
 from homeserver.errors import TooLarge
+from homeserver.media.shapes import Dimensions
 from homeserver.media.stores import BlobStore, Reader, blob_name
 from homeserver.users.passwords import Executor
 
@@ -121,6 +122,10 @@ class MediaFiles:
             await run(spool.abandon)
             raise
 
+    async def clear_spool(self) -> None:
+        """Forget what was coming in when the server stopped. For its start, when nothing is."""
+        await self._executor(_clear, self._spool)
+
     async def keep(self, name: str, path: Path) -> None:
         """Make a spooled file permanent."""
         await self._executor(self._store.put, name, path)
@@ -128,6 +133,23 @@ class MediaFiles:
     async def discard(self, path: Path) -> None:
         """Forget a spooled file that was not kept."""
         await self._executor(_unlink, path)
+
+    async def read_spooled(self, path: Path, read: Callable[[Path], L]) -> L:
+        """What `read` finds in a spooled file, which is forgotten then."""
+        try:
+            found: L = await self._executor(read, path)
+        finally:
+            await self.discard(path)
+        return found
+
+    async def measure(self, path: Path) -> Dimensions:
+        """The size of a spooled picture.
+
+        Raises:
+            CannotThumbnail: it is no picture.
+        """
+        size: Dimensions = await self._executor(_measure, path)
+        return size
 
     async def open(self, name: str, *, start: int = 0, length: int) -> FileChunks:
         """Read some of a file, as fast as whoever reads wants it.
@@ -147,22 +169,14 @@ class MediaFiles:
         made: T = await self._executor(self._derive, source, target, make)
         return made
 
-    async def look_into(self, name: str, look: Callable[[BinaryIO], L]) -> L:
-        """What `look` sees in a file, beside the reactor.
-
-        Raises:
-            FileNotFoundError: the file is not there.
-        """
-        seen: L = await self._executor(self._look_into, name, look)
-        return seen
-
     async def delete(self, digest: str, thumbnails: list[str]) -> None:
         """Delete a file and its thumbnails, given by their names."""
         for name in (blob_name(digest), *thumbnails):
             await self._executor(self._store.delete, name)
 
     def _derive(self, source: str, target: str, make: Callable[[BinaryIO], T]) -> T:
-        made = self._look_into(source, make)
+        with self._store.fetch(source) as file:
+            made = make(file)
         spool = Spool(self._spool, len(made.data))
         try:
             spool.write(made.data)
@@ -171,10 +185,6 @@ class MediaFiles:
             spool.abandon()
             raise
         return made
-
-    def _look_into(self, name: str, look: Callable[[BinaryIO], L]) -> L:
-        with self._store.fetch(name) as file:
-            return look(file)
 
     @asynccontextmanager
     async def locked(self, digest: str) -> AsyncIterator[None]:
@@ -227,5 +237,19 @@ def _write_last(spool: Spool, data: bytes) -> Spooled:
     return spool.finish()
 
 
+def _clear(directory: Path) -> None:
+    if directory.is_dir():
+        for left in directory.iterdir():
+            left.unlink(missing_ok=True)
+
+
 def _unlink(path: Path) -> None:
     path.unlink(missing_ok=True)
+
+
+def _measure(path: Path) -> Dimensions:
+    # Here, and not above: Pillow is megabytes that a server without pictures does without.
+    from homeserver.media.images import measure
+
+    with path.open("rb") as file:
+        return measure(file)

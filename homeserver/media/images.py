@@ -36,7 +36,7 @@ def measure(file: BinaryIO) -> Dimensions:
     try:
         with Image.open(file, formats=FORMATS) as image:
             return Dimensions(*image.size, Image.MIME.get(image.format or "", "application/octet-stream"))
-    except Exception as error:  # noqa: BLE001  # decoders raise anything at all over what strangers make up
+    except Exception as error:  # decoders raise anything at all over what strangers make up
         raise CannotThumbnail("it is no picture that can be read") from error
 
 
@@ -60,7 +60,7 @@ def make_thumbnail(file: BinaryIO, shape: Shape, max_pixels: int) -> Thumbnail:
         raise
     except Image.DecompressionBombError as error:
         raise TooLarge(f"pictures of more than {max_pixels} pixels get no thumbnail") from error
-    except Exception as error:  # noqa: BLE001  # decoders raise anything at all over what strangers make up
+    except Exception as error:  # decoders raise anything at all over what strangers make up
         raise CannotThumbnail("it is no picture that can be read") from error
 
 

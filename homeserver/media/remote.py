@@ -39,16 +39,6 @@ class MediaSource(Protocol):
     ) -> None: ...
 
 
-class NoMediaSource:
-    """For a server without federation: nobody has anything."""
-
-    async def download(
-        self, server: ServerName, media_id: str, *, timeout_ms: int, max_bytes: int, open_media: OpenMedia
-    ) -> None:
-        """Find nothing."""
-        raise NotFound(f"this server does not fetch media from {server}")
-
-
 class RemoteCopies:
     """Fetches files, each once however many ask for it."""
 

@@ -46,9 +46,7 @@ class FoundThumbnail(NamedTuple):
 class Thumbnails:
     """Finds thumbnails, or makes them."""
 
-    def __init__(
-        self, db: Database, files: MediaFiles, downloads: Downloads, config: MediaConfig
-    ) -> None:
+    def __init__(self, db: Database, files: MediaFiles, downloads: Downloads, config: MediaConfig) -> None:
         self._db = db
         self._files = files
         self._downloads = downloads
@@ -57,7 +55,9 @@ class Thumbnails:
         self._turns = DeferredSemaphore(AT_ONCE)
         self._running: Once[tuple[str, str], ThumbnailRow] = Once()
 
-    async def load(self, mxc: Mxc, wanted: ThumbnailSize, asking: Asking, *, animated: bool) -> FoundThumbnail:
+    async def load(
+        self, mxc: Mxc, wanted: ThumbnailSize, asking: Asking, *, animated: bool
+    ) -> FoundThumbnail:
         """A thumbnail of about the wanted size.
 
         Raises:

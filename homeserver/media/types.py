@@ -40,7 +40,8 @@ Spec: https://spec.matrix.org/v1.19/client-server-api/#security-considerations-5
 
 _TOKEN = r"[0-9A-Za-z!#$&^_.+-]+"  # noqa: S105  # the grammar's word
 _is_type = re.compile(
-    rf'{_TOKEN}/{_TOKEN}(?:[ \t]*;[ \t]*{_TOKEN}=(?:{_TOKEN}|"[\x20\x21\x23-\x5b\x5d-\x7e]*"))*[ \t]*;?[ \t]*', re.ASCII
+    rf'{_TOKEN}/{_TOKEN}(?:[ \t]*;[ \t]*{_TOKEN}=(?:{_TOKEN}|"[\x20\x21\x23-\x5b\x5d-\x7e]*"))*[ \t]*;?[ \t]*',
+    re.ASCII,
 ).fullmatch
 _is_plain = re.compile(r"[0-9A-Za-z!#$&+.^_`|~-]+", re.ASCII).fullmatch
 _controls = re.compile(r"[\x00-\x1f\x7f]")

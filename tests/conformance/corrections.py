@@ -42,7 +42,6 @@ NOT_SERVED: Mapping[str, str] = {}
 """Operations of the served APIs that Hearth leaves out on purpose: key -> reason."""
 
 NOT_SERVED_YET: Mapping[str, str] = {
-    r"/_matrix/(client/v1/media|media|federation/v1/media)/": "media",
     r"/_matrix/client/v3/(keys|room_keys|sendToDevice)/": "end-to-end encryption",
     r"/_matrix/federation/v1/user/": "end-to-end encryption",
     r"/_matrix/client/v3/(pushers|notifications)": "push",

@@ -10,7 +10,9 @@ from typing import Any
 from PIL import Image
 
 
-def picture(width: int = 640, height: int = 480, kind: str = "PNG", *, mode: str = "RGB", **options: Any) -> bytes:
+def picture(
+    width: int = 640, height: int = 480, kind: str = "PNG", *, mode: str = "RGB", **options: Any
+) -> bytes:
     """A picture whose left half is red and whose right half is blue."""
     image = Image.new(mode, (width, height), "red")
     image.paste("blue", (width // 2, 0, width, height))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 
 from tests.harness.fixtures import ServerFactory
 from tests.harness.refusals import refused

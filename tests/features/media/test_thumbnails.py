@@ -41,7 +41,9 @@ async def test_a_small_picture_is_not_enlarged(alice: User) -> None:
 
 
 async def test_what_is_transparent_stays_so(alice: User) -> None:
-    uri = await alice.uploads(saved(Image.new("RGBA", (200, 200), (0, 0, 0, 0)), "PNG"), content_type="image/png")
+    uri = await alice.uploads(
+        saved(Image.new("RGBA", (200, 200), (0, 0, 0, 0)), "PNG"), content_type="image/png"
+    )
     answer = await thumbnail(alice, uri)
     assert answer.headers["content-type"] == "image/png"
     assert seen(answer.body).getpixel((5, 5)) == (0, 0, 0, 0)
