@@ -34,7 +34,14 @@ from homeserver.users.accounts import Accounts
 from homeserver.users.appservice_identity import AppserviceDirectory, NoAppservices
 from homeserver.users.authentication import Authenticator
 from homeserver.users.deactivation import AccountCleanup, Deactivation, Unbinder
-from homeserver.users.devices import DeviceCleanup, Devices, ReservedDeviceID, never_reserved
+from homeserver.users.devices import (
+    DeviceChange,
+    DeviceCleanup,
+    Devices,
+    ReservedDeviceID,
+    log_change,
+    never_reserved,
+)
 from homeserver.users.filters import Filters
 from homeserver.users.identifiers import Identifiers
 from homeserver.users.interactive_auth import InteractiveAuth, Stage
@@ -66,6 +73,7 @@ class UserParts:
     device_cleanups: Sequence[DeviceCleanup] = ()
     account_cleanups: Sequence[AccountCleanup] = ()
     is_reserved_device_id: ReservedDeviceID = never_reserved
+    device_changed: DeviceChange = log_change
     stages: Sequence[Stage] = ()
     login_methods: Sequence[LoginMethod] = ()
     unbinder: Unbinder | None = None
@@ -91,7 +99,12 @@ class Users:
         self.events = SessionEvents(notifier)
         self.last_seen = LastSeen(db, clock, tasks)
         self.devices = Devices(
-            db, clock, self.last_seen, cleanups=parts.device_cleanups, is_reserved=parts.is_reserved_device_id
+            db,
+            clock,
+            self.last_seen,
+            cleanups=parts.device_cleanups,
+            is_reserved=parts.is_reserved_device_id,
+            changed=parts.device_changed,
         )
         self.stale_devices = StaleDevices(
             db, clock, tasks, self.devices, config.registration.delete_stale_devices_after_ms

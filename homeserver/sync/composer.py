@@ -6,7 +6,7 @@ without waiting, so that a caught-up client's answer shows one moment of the log
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -88,8 +88,9 @@ class Composer:
 
     async def nothing(self, request: SyncRequest) -> Answer:
         """The answer to a client that is caught up."""
-        standing = [part for extra in self._extras for part in await extra.standing(request)]
+        # Whatever happens while this waits is for the next answer.
         token = self.now()
+        standing = [part for extra in self._extras for part in await extra.standing(request)]
         return Answer(b"{%b}" % b",".join([_next_batch(token), *standing]), token, True)
 
     async def compose(self, feed: Feed, request: SyncRequest) -> Answer:
@@ -111,7 +112,7 @@ class Composer:
         shown = [await self._joined(request, *each, until, ignored, account_data) for each in joined]
         sections: list[bytes] = [section for section in shown if section]
         departed = await self._departed.sections(feed, request, moved, until, ignored)
-        parts = [b'"next_batch":"%b"' % str(until).encode()]
+        parts: list[bytes] = []
         if global_data:
             parts.append(b'"account_data":{"events":[%b]}' % b",".join(global_data))
         rooms: list[bytes] = []
@@ -120,15 +121,15 @@ class Composer:
         rooms += departed
         if rooms:
             parts.append(b'"rooms":{%b}' % b",".join(rooms))
-        is_empty = len(parts) == 1
+        is_empty = not parts
+        token = until
         for extra in self._extras:
             found = await extra.sections(feed, request, until)
-            # Key counts are told in every answer; they alone are no news.
-            is_empty = is_empty and all(
-                each.startswith(b'"device_') and b"lists" not in each[:16] for each in found
-            )
-            parts += found
-        return Answer(b"{%b}" % b",".join(parts), until, is_empty)
+            parts += found.parts
+            is_empty = is_empty and not found.is_news
+            if found.to_device is not None:
+                token = token._replace(to_device=found.to_device)
+        return Answer(b"{%b}" % b",".join([_next_batch(token), *parts]), token, is_empty)
 
     def _moved(self, feed: Feed, request: SyncRequest) -> list[tuple[RoomID, RoomView]]:
         since, wanted = request.since, request.filter.room
@@ -172,3 +173,7 @@ class Composer:
             shared = await self._sections.build(look)
         own = self._sections.own_part(look, account_data.get(room_id, []))
         return b"%b:{%b%b}" % (_quote(room_id), shared, own)
+
+
+def _next_batch(token: StreamToken) -> bytes:
+    return b'"next_batch":"%b"' % str(token).encode()

@@ -62,12 +62,12 @@ class LongPolls:
                 since = answer.token
             left = deadline - self._clock.seconds()
             if timeout_ms <= 0 or left <= 0 or self.is_stopping:
-                return composer.nothing(since)
+                return await composer.nothing(request)
             is_over = await self._wait(feed, left, on_disconnect)
             if watch is not None:
                 watch.check()
             if is_over:
-                return composer.nothing(since)
+                return await composer.nothing(request)
 
     def patience(
         self,

@@ -6,7 +6,7 @@ more than all messages together, and tell strangers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -17,12 +17,14 @@ from homeserver.rooms.registry import Rooms
 from homeserver.rooms.tokens import StreamToken
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.notifier import Notifier
+from homeserver.sync.composer import Extra
 from homeserver.sync.feeds import Feed, Feeds
 from homeserver.sync.request import SyncRequest
 from storage import membership
 from storage.database import Database
 
 SMALL_ROOM_MEMBERS = 50
+_NOTHING = Extra((), is_news=False)
 
 
 class PresenceAudience:
@@ -80,9 +82,12 @@ class PresenceSection:
         self._rooms = rooms
         self._clock = clock
 
-    async def sections(self, feed: Feed, request: SyncRequest, until: StreamToken) -> list[bytes]:
+    async def standing(self, request: SyncRequest) -> Sequence[bytes]:
+        return ()
+
+    async def sections(self, feed: Feed, request: SyncRequest, until: StreamToken) -> Extra:
         if not self._presence.enabled:
-            return []
+            return _NOTHING
         since = request.since
         if since is None:
             users = self._watched_by(feed)
@@ -98,7 +103,9 @@ class PresenceSection:
             if since is None and state.presence == "offline" and user != feed.user_id:
                 continue
             events.append(msgspec.json.encode(state.event(user, now_ms)))
-        return [b'"presence":{"events":[%b]}' % b",".join(events)] if events else []
+        if not events:
+            return _NOTHING
+        return Extra([b'"presence":{"events":[%b]}' % b",".join(events)], is_news=True)
 
     def _watched_by(self, feed: Feed) -> set[UserID]:
         """Whose presence the follower sees, as far as their rooms are live."""

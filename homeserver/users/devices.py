@@ -24,6 +24,9 @@ MAX_DEVICE_ID = 255
 DeviceCleanup = Callable[[Transaction, UserID, DeviceID], None]
 """Deletes what belongs to a device that goes (its keys, its to-device messages), in the same transaction."""
 
+DeviceChange = Callable[[Transaction, UserID, DeviceID], None]
+"""Logs (as DEVICE_LIST) that a device has come, gone or been renamed, in the same transaction."""
+
 ReservedDeviceID = Callable[[Transaction, UserID, DeviceID], bool]
 """Whether a new device may not have this ID, since it is one of the user's cross-signing keys."""
 
@@ -31,6 +34,11 @@ ReservedDeviceID = Callable[[Transaction, UserID, DeviceID], bool]
 def never_reserved(txn: Transaction, user_id: UserID, device_id: DeviceID) -> bool:
     """No device ID is reserved, where there is no cross-signing."""
     return False
+
+
+def log_change(txn: Transaction, user_id: UserID, device_id: DeviceID) -> None:
+    """Tell of a change to nobody in particular, where there is no encryption."""
+    txn.log(LogKind.DEVICE_LIST, user_id=user_id, ref=device_id)
 
 
 def parse_device_id(value: str) -> DeviceID:
@@ -61,12 +69,14 @@ class Devices:
         *,
         cleanups: Sequence[DeviceCleanup] = (),
         is_reserved: ReservedDeviceID = never_reserved,
+        changed: DeviceChange = log_change,
     ) -> None:
         self._db = db
         self._clock = clock
         self._last_seen = last_seen
         self._cleanups = tuple(cleanups)
         self._is_reserved = is_reserved
+        self._changed = changed
 
     async def list_of_user(self, user_id: UserID) -> list[Device]:
         """The user's devices, oldest first."""
@@ -130,7 +140,7 @@ class Devices:
             txn, user_id, device_id, display_name=display_name, created_ms=self._clock.now_ms()
         )
         if added:
-            txn.log(LogKind.DEVICE_LIST, user_id=user_id, ref=device_id)
+            self._changed(txn, user_id, device_id)
         return added
 
     def delete_in(self, txn: Transaction, user_id: UserID, device_id: DeviceID) -> None:
@@ -139,7 +149,7 @@ class Devices:
         if device_rows.delete(txn, user_id, device_id):
             for cleanup in self._cleanups:
                 cleanup(txn, user_id, device_id)
-            txn.log(LogKind.DEVICE_LIST, user_id=user_id, ref=device_id)
+            self._changed(txn, user_id, device_id)
             session_events.log_device_ended(txn, user_id, device_id)
 
     def delete_all_in(self, txn: Transaction, user_id: UserID, except_device: DeviceID | None = None) -> None:
@@ -155,7 +165,7 @@ class Devices:
             return
         if not device_rows.rename(txn, user_id, device_id, name):
             raise NotFound(f"no device {device_id}")
-        txn.log(LogKind.DEVICE_LIST, user_id=user_id, ref=device_id)
+        self._changed(txn, user_id, DeviceID(device_id))
 
     def _create_or_rename(
         self, txn: Transaction, user_id: UserID, device_id: DeviceID, name: str | None
