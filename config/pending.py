@@ -57,7 +57,6 @@ PENDING = frozenset(
         "rooms.exclude_rooms_from_sync",
         "rooms.filter_timeline_limit",
         "rooms.forgotten_room_retention_period_ms",
-        "rooms.max_event_delay_duration_ms",
         "server.admin_contact",
         "server.allow_public_rooms_over_federation",
         "server.cluster_secret",

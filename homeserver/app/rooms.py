@@ -12,6 +12,7 @@ from homeserver.rooms.access import RoomAccess
 from homeserver.rooms.aliases import Aliases
 from homeserver.rooms.bundles import Bundles
 from homeserver.rooms.creation import RoomCreation
+from homeserver.rooms.delayed import DelayedEvents
 from homeserver.rooms.departures import Departures
 from homeserver.rooms.directory import Directory, RemoteDirectory
 from homeserver.rooms.history import History
@@ -85,6 +86,15 @@ class RoomServices:
         )
         self.upgrades = RoomUpgrades(self.writer, self.access, self.creation, self.aliases, self.directory)
         self.sending = Sending(db, self.writer, self.memberships, self.access, self.aliases)
+        self.delayed = DelayedEvents(
+            db,
+            self.sending,
+            self.access,
+            clock,
+            surroundings.tasks,
+            surroundings.randomness,
+            max_delay_ms=config.rooms.max_event_delay_duration_ms,
+        )
         self.receipts = Receipts(db, self.rooms, clock)
         self.read_markers = ReadMarkers(db, self.receipts)
         self.typing = Typing(self.rooms, notifier, clock)

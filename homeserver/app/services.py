@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from config import Config
+from homeserver.app.e2ee import E2ee, E2eeParts, user_parts
+from homeserver.app.features import Features
 from homeserver.app.federation import Federation
 from homeserver.app.media import MediaServices
 from homeserver.app.rooms import RoomParts, RoomServices
 from homeserver.app.surroundings import Surroundings
 from homeserver.app.sync import SyncServices
-from homeserver.app.users import UserParts, Users
+from homeserver.app.users import Users
 from homeserver.client_api.presence import PresenceEndpoints
 from homeserver.client_api.stream import StreamEndpoints
 from homeserver.client_api.stream_methods import StreamMethods
@@ -46,13 +48,22 @@ class Services:
             surroundings.randomness,
             limiter,
             surroundings.executor,
-            UserParts(),
+            user_parts(surroundings),
         )
+        self.e2ee = E2ee(config, surroundings, self.users, E2eeParts(remote_keys=federation.client))
         self.rooms = RoomServices(config, surroundings, self.users, numbers, signing_keys[0], RoomParts())
         self.presence = Presence(db, notifier, clock, enabled=config.presence.enabled)
         presence_section = PresenceSection(self.presence, self.rooms.rooms, clock)
         self.sync = SyncServices(
-            config, surroundings, self.users, self.rooms, self.presence, extras=[presence_section]
+            config,
+            surroundings,
+            self.users,
+            self.rooms,
+            self.presence,
+            extras=[self.e2ee.sections, presence_section],
+        )
+        self.features = Features(
+            config, surroundings, self.users, self.rooms, self.sync, presence_section, federation
         )
         self.audience = PresenceAudience(db, self.rooms.rooms, self.sync.feeds, notifier)
         self.media = MediaServices(config, surroundings, federation.media)
@@ -85,7 +96,9 @@ class Services:
         """Everything under `/_matrix/client`, and what administrators ask of accounts."""
         return [
             *self.users.handlers(),
+            *self.e2ee.handlers(),
             *self.sync.handlers(),
+            *self.features.handlers(),
             self._presence_endpoints,
             self._stream_endpoints,
         ]
@@ -103,11 +116,15 @@ class Services:
         """Begin what runs by itself."""
         self.users.start()
         await self.rooms.departures.resume()
+        await self.rooms.delayed.start()
+        await self.e2ee.start()
         await self.media.start()
 
     def begin_stopping(self) -> None:
+        self.rooms.delayed.stop()
         self.sync.polls.stop()
         self.media.stop()
 
     async def stop(self) -> None:
         await self.users.stop()
+        await self.e2ee.stop()

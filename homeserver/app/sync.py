@@ -8,6 +8,7 @@ from config import Config
 from homeserver.app.rooms import RoomServices
 from homeserver.app.surroundings import Surroundings
 from homeserver.app.users import Users
+from homeserver.client_api.delayed_events import DelayedEventEndpoints
 from homeserver.client_api.directory import DirectoryEndpoints
 from homeserver.client_api.history import HistoryEndpoints
 from homeserver.client_api.membership import MembershipEndpoints
@@ -88,7 +89,8 @@ class SyncServices:
             ),
             UpgradeEndpoints(rooms.upgrades),
             MembershipEndpoints(rooms.memberships, rooms.directory, self.feeds),
-            SendingEndpoints(rooms.sending, rooms.access),
+            SendingEndpoints(rooms.sending, rooms.access, rooms.delayed),
+            DelayedEventEndpoints(rooms.delayed),
             HistoryEndpoints(rooms.access, rooms.history, rooms.state_at, rooms.bundles, self.own_data),
             RelationEndpoints(rooms.access, rooms.related, rooms.bundles, self.own_data),
             ReceiptEndpoints(rooms.access, rooms.read_markers, rooms.typing),

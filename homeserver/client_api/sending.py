@@ -13,6 +13,7 @@ from homeserver.http.endpoint import RateLimit, endpoint
 from homeserver.http.requester import Requester
 from homeserver.ids import EventID, RoomID
 from homeserver.rooms.access import RoomAccess
+from homeserver.rooms.delayed import DelayedEvents
 from homeserver.rooms.sending import Sending
 from homeserver.rooms.timeline import TransactionId
 
@@ -21,10 +22,15 @@ class SentEvent(msgspec.Struct):
     event_id: EventID
 
 
-class TimestampQuery(msgspec.Struct):
-    """`ts` lets an application service say when the event happened (ms)."""
+class Delayed(msgspec.Struct):
+    delay_id: str
+
+
+class SendQuery(msgspec.Struct, rename={"delay": "org.matrix.msc4140.delay"}):
+    """`ts` lets an application service say when the event happened, `delay` has it sent later (both ms)."""
 
     ts: int | None = None
+    delay: int | None = None
 
 
 class StateQuery(msgspec.Struct):
@@ -42,8 +48,9 @@ def transaction_of(who: Requester, txn_id: str) -> TransactionId:
 class SendingEndpoints:
     """Serves what puts events into rooms."""
 
-    def __init__(self, sending: Sending, access: RoomAccess) -> None:
+    def __init__(self, sending: Sending, access: RoomAccess, delayed: DelayedEvents) -> None:
         self._sending = sending
+        self._delayed = delayed
         self._access = access
 
     @endpoint(
@@ -60,12 +67,14 @@ class SendingEndpoints:
         event_type: str,
         txn_id: str,
         body: dict[str, Any],
-        query: TimestampQuery,
-    ) -> SentEvent:
+        query: SendQuery,
+    ) -> SentEvent | Delayed:
         """Send a message event; a repeated transaction ID sends nothing twice.
 
         Spec: https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidsendeventtypetxnid
         """
+        if query.delay is not None:
+            return await self._delay(who, room_id, event_type, body, query.delay, txn_id=txn_id)
         ts = query.ts if who.appservice_id is not None else None
         return SentEvent(
             await self._sending.message(
@@ -87,15 +96,42 @@ class SendingEndpoints:
         room_id: RoomID,
         event_type: str,
         body: dict[str, Any],
-        query: TimestampQuery,
+        query: SendQuery,
         state_key: str = "",
-    ) -> SentEvent:
+    ) -> SentEvent | Delayed:
         """Set one entry of the room's state; what is so already is not sent again.
 
         Spec: https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidstateeventtypestatekey
         """
+        if query.delay is not None:
+            return await self._delay(who, room_id, event_type, body, query.delay, state_key=state_key)
         ts = query.ts if who.appservice_id is not None else None
         return SentEvent(await self._sending.state(room_id, who.user_id, event_type, state_key, body, ts=ts))
+
+    async def _delay(
+        self,
+        who: Requester,
+        room_id: RoomID,
+        event_type: str,
+        content: dict[str, Any],
+        delay_ms: int,
+        *,
+        state_key: str | None = None,
+        txn_id: str | None = None,
+    ) -> Delayed:
+        """What older clients ask by a query parameter (MSC4140)."""
+        return Delayed(
+            await self._delayed.schedule(
+                room_id,
+                who.user_id,
+                who.device_id,
+                event_type,
+                content,
+                delay_ms=delay_ms,
+                state_key=state_key,
+                txn_id=txn_id,
+            )
+        )
 
     @endpoint("GET", "/_matrix/client/v3/rooms/{room_id}/state", guests=True)
     async def get_room_state(self, who: Requester, room_id: RoomID) -> list[dict[str, Any]]:

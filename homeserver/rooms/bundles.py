@@ -39,9 +39,7 @@ class Bundles:
             if bundle is None or event.redacted_because is not None:
                 shown.append(event.json_for(user_id, device_id))
                 continue
-            unsigned = {**event.unsigned(), "m.relations": bundle}
-            if event.txn_id is not None and event.device_id == device_id and event.event.sender == user_id:
-                unsigned["transaction_id"] = event.txn_id
+            unsigned = {**event.unsigned_for(user_id, device_id), "m.relations": bundle}
             shown.append(client_event_json(event.event, unsigned))
         return shown
 

@@ -105,6 +105,7 @@ class TimelineEvent:
         self.device_id = device_id
         self.txn_id = txn_id
         self.extra_unsigned: dict[str, Any] | None = None
+        """What only the sender is told."""
         self._json: bytes | None = None
 
     @property
@@ -122,8 +123,6 @@ class TimelineEvent:
     def unsigned(self) -> dict[str, Any]:
         """What every reader may see in `unsigned`; relations and transaction IDs are added by readers."""
         unsigned: dict[str, Any] = {}
-        if self.extra_unsigned:
-            unsigned.update(self.extra_unsigned)
         if (replaced := self.replaced) is not None:
             unsigned["prev_content"] = replaced.content
             unsigned["prev_sender"] = replaced.sender
@@ -141,14 +140,19 @@ class TimelineEvent:
 
     def json_for(self, user_id: UserID, device_id: DeviceID | None) -> bytes:
         """The event as one device reads it: its own events tell it the transaction ID."""
-        if (
-            self.txn_id is None
-            or device_id is None
-            or self.device_id != device_id
-            or self.event.sender != user_id
-        ):
+        if self.event.sender != user_id or (self.txn_id is None and self.extra_unsigned is None):
             return self.json
-        return client_event_json(self.event, {**self.unsigned(), "transaction_id": self.txn_id})
+        unsigned = self.unsigned_for(user_id, device_id)
+        return client_event_json(self.event, unsigned) if unsigned else self.json
+
+    def unsigned_for(self, user_id: UserID, device_id: DeviceID | None) -> dict[str, Any]:
+        """`unsigned` as one device reads it."""
+        unsigned = self.unsigned()
+        if self.event.sender == user_id:
+            unsigned.update(self.extra_unsigned or {})
+            if self.txn_id is not None and device_id is not None and self.device_id == device_id:
+                unsigned["transaction_id"] = self.txn_id
+        return unsigned
 
     def changed(self) -> None:
         """Forget the bytes: the event was redacted, or something that it carries has changed."""

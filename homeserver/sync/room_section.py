@@ -123,17 +123,15 @@ class RoomSections:
             return False
         if look.is_first and look.room.history_visibility not in ("shared", "world_readable"):
             return False
-        device = look.request.device_id
-        if device is not None:
-            for event in reversed(look.room.timeline):
-                if event.position <= look.after:
-                    break
-                if (
-                    event.txn_id is not None
-                    and event.device_id == device
-                    and event.event.sender == look.request.user_id
-                ):
-                    return False
+        request = look.request
+        for event in reversed(look.room.timeline):
+            if event.position <= look.after:
+                break
+            if event.event.sender == request.user_id and (
+                event.extra_unsigned is not None
+                or (event.txn_id is not None and event.device_id == request.device_id)
+            ):
+                return False
         return True
 
     @staticmethod

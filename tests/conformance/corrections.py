@@ -69,6 +69,8 @@ BEYOND_THE_SPECIFICATION: Mapping[str, str] = {
     r"/_matrix/client/unstable/": "open proposals that clients rely on, under their unstable prefix",
     r"/_matrix/client/v4/sync": "MSC4186, accepted: simplified sliding sync",
     r"/_matrix/client/v1/delayed_events": "MSC4140, accepted: delayed events",
+    r"/_matrix/client/v3/rooms/{room_id}/delayed_event/": "MSC4140, accepted: delayed events",
+    r"/_matrix/client/v3/stream$": "the WebSocket draft",
     r"/_matrix/client/v3/auth/": "the fallback pages of interactive authentication are in its text only",
     r"/_matrix/static/": "the fallback page of login is in its text only",
     r"/_matrix/key/v2/server/": "removed from the specification and still asked for",
