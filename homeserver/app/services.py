@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from config import Config
 from homeserver.app.e2ee import E2ee, E2eeParts, user_parts
-from homeserver.app.features import Features
 from homeserver.app.federation import Federation
 from homeserver.app.media import MediaServices
 from homeserver.app.rooms import RoomParts, RoomServices
@@ -62,9 +61,6 @@ class Services:
             self.presence,
             extras=[self.e2ee.sections, presence_section],
         )
-        self.features = Features(
-            config, surroundings, self.users, self.rooms, self.sync, presence_section, federation
-        )
         self.audience = PresenceAudience(db, self.rooms.rooms, self.sync.feeds, notifier)
         self.media = MediaServices(config, surroundings, federation.media)
         self._presence_endpoints = PresenceEndpoints(self.presence, self.audience, clock)
@@ -98,7 +94,6 @@ class Services:
             *self.users.handlers(),
             *self.e2ee.handlers(),
             *self.sync.handlers(),
-            *self.features.handlers(),
             self._presence_endpoints,
             self._stream_endpoints,
         ]
@@ -116,12 +111,10 @@ class Services:
         """Begin what runs by itself."""
         self.users.start()
         await self.rooms.departures.resume()
-        await self.rooms.delayed.start()
         await self.e2ee.start()
         await self.media.start()
 
     def begin_stopping(self) -> None:
-        self.rooms.delayed.stop()
         self.sync.polls.stop()
         self.media.stop()
 
