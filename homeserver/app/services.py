@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from config import Config
 from homeserver.app.e2ee import E2ee, E2eeParts, user_parts
+from homeserver.app.features import Features
 from homeserver.app.federation import Federation
 from homeserver.app.media import MediaServices
 from homeserver.app.rooms import RoomParts, RoomServices
@@ -61,6 +62,9 @@ class Services:
             self.presence,
             extras=[self.e2ee.sections, presence_section],
         )
+        self.features = Features(
+            config, surroundings, self.users, self.rooms, self.sync, presence_section, federation
+        )
         self.audience = PresenceAudience(db, self.rooms.rooms, self.sync.feeds, notifier)
         self.media = MediaServices(config, surroundings, federation.media)
         self._presence_endpoints = PresenceEndpoints(self.presence, self.audience, clock)
@@ -94,6 +98,7 @@ class Services:
             *self.users.handlers(),
             *self.e2ee.handlers(),
             *self.sync.handlers(),
+            *self.features.handlers(),
             self._presence_endpoints,
             self._stream_endpoints,
         ]

@@ -52,6 +52,11 @@ class RoomAccess:
             raise Forbidden("you are not in this room")
         return room
 
+    async def is_joined(self, room_id: RoomID, user_id: UserID) -> bool:
+        """Whether the user is in the room, as far as this server knows it."""
+        room = self._rooms.find(room_id) or await self._rooms.find_or_load(room_id)
+        return room is not None and room.is_joined(user_id)
+
     async def sight(self, room_id: RoomID, user_id: UserID) -> Sight:
         """The room as it is now to its members, and to all if it is world-readable; as it was to those who left.
 
@@ -90,6 +95,22 @@ class RoomAccess:
         if entry is None or not await self._visibility.visible(room, user_id, [entry]):
             raise NotFound(f"no event {event_id}")
         return room, entry
+
+    async def event_anywhere(self, event_id: EventID, user_id: UserID) -> tuple[LiveRoom, TimelineEvent]:
+        """An event that the user may see, of whichever room.
+
+        Raises:
+            NotFound: there is none, or it is not for the user.
+        """
+        room_id = await self._db.read(_room_of, event_id)
+        if room_id is None:
+            raise NotFound(f"no event {event_id}")
+        return await self.event(room_id, event_id, user_id)
+
+
+def _room_of(txn: Transaction, event_id: EventID) -> RoomID | None:
+    row = event_rows.find(txn, event_id)
+    return None if row is None else RoomID(txn.interned(row.room))
 
 
 def _left_at(txn: Transaction, room_id: RoomID, user_id: UserID) -> tuple[int, NodeHash] | None:

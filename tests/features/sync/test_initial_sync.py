@@ -34,7 +34,10 @@ async def test_everything_at_once(alice: User, bob: User) -> None:
     older = await alice.messages(room, from_=known["messages"]["start"], limit=1)
     assert bodies(older["chunk"]) == ["0"]
     archived = await alice.request("GET", "/initialSync", query={"archived": True})
-    assert {each["room_id"]: each["membership"] for each in archived["rooms"]} == {room: "join", left: "leave"}
+    assert {each["room_id"]: each["membership"] for each in archived["rooms"]} == {
+        room: "join",
+        left: "leave",
+    }
     invited = await bob.request("GET", "/initialSync")
     assert [(each["room_id"], each["membership"]) for each in invited["rooms"]] == [(room, "invite")]
 
