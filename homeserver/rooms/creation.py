@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from homeserver.errors import BadJson, InvalidParam, MatrixError, UnsupportedRoomVersion
+from homeserver.errors import BadJson, Forbidden, InvalidParam, MatrixError, UnsupportedRoomVersion
 from homeserver.events.room_versions import RoomVersion, room_version
 from homeserver.ids import NAMESPACE, RoomAlias, RoomID, ServerName, UserID, domain_of, is_user_id
 from homeserver.rooms.aliases import Aliases
@@ -127,7 +127,10 @@ class RoomCreation:
             if version.room_id_is_create_event_id
             else RoomID(f"!{self._random.token(18)}:{self._server_name}")
         )
-        room = await self._writer.create(version, room_id, drafts)
+        try:
+            room = await self._writer.create(version, room_id, drafts)
+        except Forbidden as error:
+            raise InvalidRoomState(f"this would make no room: {error.error}") from error
         if wanted.alias is not None:
             await self._aliases.add(wanted.alias, room.room_id, wanted.creator)
         for user in remote:

@@ -17,8 +17,11 @@ from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.membership import Memberships
 from homeserver.rooms.timeline import TransactionId
 from homeserver.rooms.writer import Draft, RoomWriter
+from storage import events as event_rows
+from storage import membership as membership_rows
 from storage import relations
 from storage.database import Database
+from storage.transaction import Transaction
 
 SendCheck = Callable[[LiveRoom, Draft], Awaitable[None]]
 
@@ -99,6 +102,10 @@ class Sending:
             raise InvalidParam("the event type must not be empty")
         if event_type == "m.room.create":
             raise Forbidden("a room is created once")
+        if event_type == "m.room.member" and state_key == sender:
+            event_id = await self._from_outside(room_id, sender, content)
+            if event_id is not None:
+                return event_id
         room = await self._access.joined(room_id, sender)
         if event_type == "m.room.member":
             return await self._membership(room, sender, state_key, content)
@@ -147,6 +154,22 @@ class Sending:
         for check in self._checks:
             await check(room, draft)
         return await self._writer.send(room_id, draft, transaction=transaction)
+
+    async def _from_outside(
+        self, room_id: RoomID, user_id: UserID, content: dict[str, Any]
+    ) -> EventID | None:
+        """The member event of somebody who comes in, knocks or declines by setting it; None if they are inside."""
+        acts: dict[str, Callable[..., Awaitable[object]]] = {
+            "join": self._memberships.join,
+            "knock": self._memberships.knock,
+            "leave": self._memberships.leave,
+        }
+        membership = content.get("membership")
+        act = acts.get(membership) if isinstance(membership, str) else None
+        if act is None or await self._access.is_joined(room_id, user_id):
+            return None
+        await act(room_id, user_id, extra={key: each for key, each in content.items() if key != "membership"})
+        return await self._db.read(_member_event_id, room_id, user_id)
 
     async def _membership(
         self, room: LiveRoom, sender: UserID, target: str, content: dict[str, Any]
@@ -202,3 +225,9 @@ class Sending:
 
 def _strings(value: object) -> list[str]:
     return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+
+
+def _member_event_id(txn: Transaction, room_id: RoomID, user_id: UserID) -> EventID | None:
+    current = membership_rows.find(txn, room_id, user_id)
+    row = None if current is None else event_rows.by_number(txn, [current.event]).get(current.event)
+    return None if row is None else EventID(row.event_id)
