@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import config
+from homeserver.app.federation import Outside
 from homeserver.app.server import Homeserver, build_homeserver
 from homeserver.events.signatures import SigningKey
 from homeserver.http.server import HttpServer
@@ -53,6 +54,9 @@ class Server:
         self.config = config.parse(open_to_all(name, **settings))
         self.watch = Watch()
         self.access_lines: list[str] = []
+        # The ways out, for tests that need some.
+        self.outside: Outside | None = None
+        self.network: Any = None
         self._engine = engine
         self._clients: list[Client] = []
         self._homeserver: Homeserver | None = None
@@ -80,6 +84,8 @@ class Server:
             randomness=self.randomness,
             executor=_inline,
             signing_keys=[self.signing_key],
+            outside=self.outside,
+            network=self.network,
         )
         await self._homeserver.start()
         self._http = HttpServer(

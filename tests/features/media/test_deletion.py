@@ -6,6 +6,7 @@ import pytest
 
 from homeserver.media.mxc import parse_mxc
 from storage import media_references
+from storage.transaction import Transaction
 from tests.features.media.pictures import picture
 from tests.harness.fixtures import ServerFactory
 from tests.harness.server import Server
@@ -99,9 +100,9 @@ async def test_what_was_written_while_nobody_listened_is_noted_later(server: Ser
     await server.passes(1)
     database = server.homeserver.surroundings.database
 
-    def forget(txn: object) -> None:
-        txn.execute("DELETE FROM followers WHERE name = 'media'")  # type: ignore[attr-defined]  # a transaction
-        txn.execute("DELETE FROM media_references")  # type: ignore[attr-defined]  # as above
+    def forget(txn: Transaction) -> None:
+        txn.execute("DELETE FROM followers WHERE name = 'media'")
+        txn.execute("DELETE FROM media_references")
 
     await database.run(forget)
     await server.restarts()
@@ -111,11 +112,11 @@ async def test_what_was_written_while_nobody_listened_is_noted_later(server: Ser
 
 
 async def test_what_nobody_looks_at_goes_after_a_while(make_server: ServerFactory) -> None:
-    server = make_server(media_retention={"local_media_lifetime": "30d"})
+    server = make_server(media_retention={"local_media_lifetime": "2d"})
     alice = await server.user("alice")
     dull, dear = await alice.uploads(b"dull"), await alice.uploads(b"dear")
-    await server.passes(20 * 86_400)
+    await server.passes(86_400)
     assert await is_there(alice, dear)
-    await server.passes(11 * 86_400)
+    await server.passes(86_400 + 7200)
     assert not await is_there(alice, dull)
     assert await is_there(alice, dear)

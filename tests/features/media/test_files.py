@@ -51,7 +51,7 @@ async def test_a_body_in_chunks_is_a_file_too(alice: User) -> None:
 
 async def test_a_name_may_be_given_when_downloading(alice: User) -> None:
     uri = await alice.uploads(TEXT, content_type="text/plain", filename="novel.txt")
-    answer = await alice.downloads(uri, "Über \"uns\".txt")
+    answer = await alice.downloads(uri, 'Über "uns".txt')
     assert answer.headers["content-disposition"] == "inline; filename*=utf-8''%C3%9Cber%20%22uns%22.txt"
     answer = await alice.downloads(uri, 'a "b" c.txt')
     assert answer.headers["content-disposition"] == r'inline; filename="a \"b\" c.txt"'
@@ -73,13 +73,16 @@ async def test_what_could_act_is_only_ever_saved(alice: User, content_type: str,
     answer = await alice.downloads(uri)
     assert answer.headers["content-type"] == content_type
     assert answer.headers["content-disposition"] == "attachment; filename=x.html"
-    assert answer.headers["content-security-policy"].startswith("sandbox; default-src 'none'; script-src 'none'")
+    assert answer.headers["content-security-policy"].startswith(
+        "sandbox; default-src 'none'; script-src 'none'"
+    )
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
 
 
 @pytest.mark.parametrize(
-    "content_type", [None, "nonsense", "text/html, text/plain", "a/b; c", "x" * 300 + "/y", 'text/"plain"', "é/é"]
+    "content_type",
+    [None, "nonsense", "text/html, text/plain", "a/b; c", "x" * 300 + "/y", 'text/"plain"', "é/é"],
 )
 async def test_a_type_that_is_none_is_unknown(alice: User, content_type: str | None) -> None:
     answer = await alice.downloads(await alice.uploads(TEXT, content_type=content_type))
@@ -100,7 +103,13 @@ async def test_a_file_has_no_name_that_breaks_out_of_its_header(alice: User) -> 
 
 @pytest.mark.parametrize(
     ("wanted", "first", "last"),
-    [("bytes=0-3", 0, 3), ("bytes=5-", 5, 30), ("bytes=-4", 27, 30), ("bytes=30-99", 30, 30), ("bytes=-99", 0, 30)],
+    [
+        ("bytes=0-3", 0, 3),
+        ("bytes=5-", 5, 30),
+        ("bytes=-4", 27, 30),
+        ("bytes=30-99", 30, 30),
+        ("bytes=-99", 0, 30),
+    ],
 )
 async def test_a_part_is_served(alice: User, wanted: str, first: int, last: int) -> None:
     answer = await part(alice, await alice.uploads(TEXT), wanted)
@@ -208,7 +217,7 @@ async def test_the_largest_file_is_told_and_enforced(make_server: ServerFactory)
     head = f"POST {LEGACY}/upload HTTP/1.1\r\nHost: one\r\nAuthorization: Bearer {alice.access_token}\r\n"
     chunk = "400\r\n" + "x" * 1024 + "\r\n"
     body = f"{head}Transfer-Encoding: chunked\r\n\r\n{chunk}{chunk}0\r\n\r\n"
-    answer = await alice.connection().send(body.encode())
+    answer = await server.client().connection().send(body.encode())
     assert (answer.status, answer.errcode) == (413, "M_TOO_LARGE")
 
 
@@ -245,17 +254,33 @@ async def test_what_was_refused_leaves_nothing_behind(make_server: ServerFactory
 
 @pytest.mark.parametrize(
     "media_id",
-    ["..%2F..%2F..%2Fetc%2Fpasswd", "%2e%2e", "..", "a%00b", "a%2Fb", "ümlaut", "a" * 256, "a.b", "%252e%252e"],
+    [
+        "..%2F..%2F..%2Fetc%2Fpasswd",
+        "%2e%2e",
+        "..",
+        "a%00b",
+        "a%2Fb",
+        "ümlaut",
+        "a" * 256,
+        "a.b",
+        "%252e%252e",
+    ],
 )
 async def test_no_id_leads_out_of_the_store(alice: User, media_id: str) -> None:
-    for path in (f"{V1}/download/one.test/", f"{V1}/download/elsewhere.test/", f"{LEGACY}/download/one.test/"):
+    for path in (
+        f"{V1}/download/one.test/",
+        f"{V1}/download/elsewhere.test/",
+        f"{LEGACY}/download/one.test/",
+    ):
         answer = await alice.ask("GET", path + media_id)
         assert (answer.status, answer.errcode) in ((400, "M_INVALID_PARAM"), (404, "M_UNRECOGNIZED"))
     answer = await alice.ask("PUT", f"{LEGACY}/upload/one.test/{media_id}", raw=b"x")
     assert answer.status in (400, 404)
 
 
-@pytest.mark.parametrize("server_name", ["one.test%2F..", "..", "a b", "user@one.test", "one.test%00", "[::1"])
+@pytest.mark.parametrize(
+    "server_name", ["one.test%2F..", "..", "a b", "user@one.test", "one.test%00", "[::1"]
+)
 async def test_no_server_name_is_anything_else(alice: User, server_name: str) -> None:
     answer = await alice.ask("GET", f"{V1}/download/{server_name}/abc")
     assert answer.status in (400, 404, 502)
@@ -292,7 +317,8 @@ async def test_a_client_that_breaks_off_leaves_nothing(server: Server, alice: Us
     connection = alice.connection()
     connection.send_raw(
         f"POST {LEGACY}/upload HTTP/1.1\r\nHost: one\r\nAuthorization: Bearer {alice.access_token}\r\n"
-        "Content-Length: 1000000\r\n\r\n".encode() + b"x" * 500_000
+        "Content-Length: 1000000\r\n\r\n".encode()
+        + b"x" * 500_000
     )
     await server.passes(1)
     connection.hang_up()
