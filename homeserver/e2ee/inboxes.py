@@ -65,7 +65,7 @@ class Inboxes:
         device = (user_id, device_id)
         inbox = self._inboxes.get(device)
         if inbox is None:
-            await self._opening.run(device, lambda: self._open(device))
+            await self.open(user_id, device_id)
             inbox = self._inboxes.get(device)
         after = max(after, self._acknowledged.get(device, after))
         if inbox is None:
@@ -80,9 +80,11 @@ class Inboxes:
         inbox = self._inboxes.get((user_id, device_id))
         return inbox is not None and not inbox
 
-    def is_open(self, user_id: UserID, device_id: DeviceID) -> bool:
-        """Whether everything that waits for the device is in memory."""
-        return (user_id, device_id) in self._inboxes
+    async def open(self, user_id: UserID, device_id: DeviceID) -> None:
+        """Have everything in memory that waits for the device, unless it is too much."""
+        device = (user_id, device_id)
+        if device not in self._inboxes:
+            await self._opening.run(device, lambda: self._open(device))
 
     def acknowledge(self, user_id: UserID, device_id: DeviceID, position: int) -> None:
         """The device has everything up to a position and will not be told of it again."""
@@ -128,7 +130,6 @@ class Inboxes:
                 del self._acknowledged[device]
 
     async def _open(self, device: _Device) -> None:
-        """Have all of a device's messages in memory, unless they are too many."""
         arrived = self._arrivals[device] = []
         try:
             stored = await self._db.read(rows.list_after, *device, 0, MESSAGES_KEPT + 1)

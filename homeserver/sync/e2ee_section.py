@@ -36,8 +36,9 @@ class EncryptionSections:
         device_id = request.device_id
         if device_id is None:
             return ()
-        if self._inboxes.is_open(request.user_id, device_id):
-            self._acknowledge(request, device_id)
+        # Before anything is acknowledged, it must be known whether anything is there that could be deleted.
+        await self._inboxes.open(request.user_id, device_id)
+        self._acknowledge(request, device_id)
         return await self.keys_left(request.user_id, device_id)
 
     async def sections(self, feed: Feed, request: SyncRequest, until: StreamToken) -> Extra:
@@ -56,7 +57,6 @@ class EncryptionSections:
                 until=until.position,
             )
             to_device = pending.last
-            # Not before: the first look tells whether anything is there that could be deleted.
             self._acknowledge(request, device_id)
             if pending.messages:
                 parts.append(b'"to_device":{"events":[%b]}' % b",".join(pending.messages))
