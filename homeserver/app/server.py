@@ -128,6 +128,7 @@ async def build_homeserver(
     handlers: dict[str, list[object]] = {
         "client": [*client_handlers(config), *services.client_handlers()],
         "media": services.media.handlers(),
+        "im": services.social.handlers() if config.im.enabled else [],
         "keys": [federation.key_endpoints],
         "health": health_handlers(),
         "metrics": metrics_handlers(config, surroundings.metrics),

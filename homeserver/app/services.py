@@ -10,6 +10,7 @@ from homeserver.app.features import Features
 from homeserver.app.federation import Federation
 from homeserver.app.media import MediaServices
 from homeserver.app.rooms import RoomParts, RoomServices
+from homeserver.app.social import SocialServices
 from homeserver.app.surroundings import Surroundings
 from homeserver.app.sync import SyncServices
 from homeserver.app.users import Users
@@ -67,6 +68,7 @@ class Services:
         )
         self.audience = PresenceAudience(db, self.rooms.rooms, self.sync.feeds, notifier)
         self.media = MediaServices(config, surroundings, federation.media)
+        self.social = SocialServices(config, surroundings, self.rooms)
         self._presence_endpoints = PresenceEndpoints(self.presence, self.audience, clock)
         methods = StreamMethods(
             self.rooms.sending,
@@ -118,10 +120,12 @@ class Services:
         await self.rooms.departures.resume()
         await self.e2ee.start()
         await self.media.start()
+        await self.social.start()
 
     def begin_stopping(self) -> None:
         self.sync.polls.stop()
         self.media.stop()
+        self.social.begin_stopping()
 
     async def stop(self) -> None:
         await self.users.stop()

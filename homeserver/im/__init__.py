@@ -1,0 +1,1 @@
+"""The IM facade: friends, conversations, groups and moments, all of them rooms."""

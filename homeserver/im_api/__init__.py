@@ -1,0 +1,1 @@
+"""The endpoints of the IM facade, under `/im/v1`, and the web page that uses them."""

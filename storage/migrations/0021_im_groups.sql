@@ -1,0 +1,33 @@
+-- Groups and moments of the IM API, beyond what their rooms say.
+
+-- Invite links that this server's users have made. The seed signs for whoever redeems one.
+CREATE TABLE im_invite_links (
+    link_id TEXT PRIMARY KEY,
+    room_id TEXT NOT NULL,
+    creator TEXT NOT NULL,
+    seed BLOB NOT NULL,
+    created_ms BIGINT NOT NULL,
+    expires_ms BIGINT NOT NULL,
+    max_uses BIGINT,
+    uses BIGINT NOT NULL,
+    approval SMALLINT NOT NULL,
+    revoked SMALLINT NOT NULL
+);
+CREATE INDEX im_invite_links_room ON im_invite_links (room_id);
+
+-- The posts in moments rooms, for the two-step merge: the newest of every room first, then the newest of those rooms.
+-- A projection of the log: dropping it and the follower's place rebuilds it.
+CREATE TABLE im_moments (
+    room BIGINT NOT NULL,
+    position BIGINT NOT NULL,
+    event_id TEXT NOT NULL UNIQUE,
+    PRIMARY KEY (room, position)
+) WITHOUT ROWID;
+
+-- The moments rooms that this server knows: whose they are, and who is meant to read them.
+CREATE TABLE im_moments_rooms (
+    room BIGINT PRIMARY KEY,
+    author TEXT NOT NULL,
+    visibility TEXT NOT NULL
+);
+CREATE INDEX im_moments_rooms_author ON im_moments_rooms (author);

@@ -1,0 +1,7 @@
+"""Whole servers, as `tests/harness` makes them."""
+
+from __future__ import annotations
+
+from tests.harness.fixtures import alice, bob, carol, make_server, quick_server, server
+
+__all__ = ["alice", "bob", "carol", "make_server", "quick_server", "server"]
