@@ -167,7 +167,7 @@ class StreamProtocol(WebSocketServerProtocol):
     # The session's line.
 
     def send_text(self, data: bytes) -> None:
-        self.sendMessage(data, isBinary=False)
+        self.sendMessage(data, isBinary=False)  # type: ignore[no-untyped-call]  # autobahn is not typed here
 
     def send_ping(self, payload: bytes) -> None:
         self.sendPing(payload)

@@ -49,7 +49,9 @@ async def test_state_leaves_by_itself_unless_it_is_kept_alive(server: Server, al
     for _ in range(3):
         await server.passes(5)
         await alice.request("POST", f"{UNSTABLE}/delayed_events/{answer['delay_id']}", {"action": "restart"})
-    assert await alice.state(room, "org.matrix.msc3401.call.member", f"_{alice.user_id}_D") == {"memberships": [1]}
+    assert await alice.state(room, "org.matrix.msc3401.call.member", f"_{alice.user_id}_D") == {
+        "memberships": [1]
+    }
     await server.passes(9)
     assert await alice.state(room, "org.matrix.msc3401.call.member", f"_{alice.user_id}_D") == {}
 

@@ -33,7 +33,7 @@ def members_in(section: dict[str, Any], key: str) -> dict[str, str]:
 async def test_whoever_comes_and_speaks_is_in_the_state_after(
     alice: User, bob: User, carol: User, parameter: str, key: str
 ) -> None:
-    asked = {"filter": LAZY, parameter: True}
+    asked: dict[str, Any] = {"filter": LAZY, parameter: True}
     await bob.syncs(**asked)
     room = await alice.creates_room(inviting=[bob, carol])
     await bob.joins(room)
@@ -51,7 +51,7 @@ async def test_whoever_comes_and_speaks_is_in_the_state_after(
 
 
 async def test_leaving_is_in_the_state_after(alice: User, bob: User, carol: User) -> None:
-    asked = {"filter": LAZY, "use_state_after": True}
+    asked: dict[str, Any] = {"filter": LAZY, "use_state_after": True}
     room = await alice.creates_room(inviting=[bob, carol])
     await bob.joins(room)
     await bob.syncs(**asked)

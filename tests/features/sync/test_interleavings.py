@@ -87,7 +87,7 @@ class Follower:
     async def connects(self, server: Server) -> None:
         if self.socket is not None:
             self.socket.vanishes()
-        since = {} if self.line.since is None else {"since": self.line.since}
+        since: dict[str, Any] = {} if self.line.since is None else {"since": self.line.since}
         self.socket = opens_socket(server, self.user.access_token, presence="offline", **since)
         await self.reads()
 

@@ -13,7 +13,7 @@ from tests.harness.user import User
 
 UNSTABLE = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"
 STABLE = "/_matrix/client/v4/sync"
-ELEMENT_X = {
+ELEMENT_X: dict[str, Any] = {
     "conn_id": "room-list",
     "lists": {
         "all_rooms": {
