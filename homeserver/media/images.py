@@ -74,7 +74,8 @@ def _still(image: Any, shape: Shape) -> Thumbnail:
     # is wanted keeps it sharp, and either way up: the orientation is applied later.
     longest = 2 * max(shape.width, shape.height)
     image.draft(None, (longest, longest))
-    small = _resize(ImageOps.exif_transpose(image), shape)
+    ImageOps.exif_transpose(image, in_place=True)
+    small = _resize(image, shape)
     profile = image.info.get("icc_profile") if image.mode == "RGB" else None
     out = BytesIO()
     if _has_alpha(small):
@@ -110,7 +111,9 @@ def _animated(image: Any, shape: Shape) -> Thumbnail:
 
 def _resize(image: Any, shape: Shape) -> Any:
     """The picture in its new size; never larger than it was."""
-    image = image.convert("RGBA" if _has_alpha(image) else "RGB")
+    mode = "RGBA" if _has_alpha(image) else "RGB"
+    if image.mode != mode:
+        image = image.convert(mode)
     wanted = (min(shape.width, image.width), min(shape.height, image.height))
     if shape.method == "crop":
         if image.size == wanted:

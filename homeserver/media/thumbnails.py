@@ -6,6 +6,7 @@ time: pictures take memory while they are decoded, and messages want the process
 
 from __future__ import annotations
 
+import os
 from typing import BinaryIO, NamedTuple
 
 from twisted.internet.defer import DeferredSemaphore
@@ -24,7 +25,8 @@ from storage import media
 from storage.database import Database
 from storage.media import MediaRow, ThumbnailRow
 
-AT_ONCE = 2
+AT_ONCE = max((os.cpu_count() or 1) // 2, 1)
+"""Half the processors stay free for everything else."""
 
 
 class FoundThumbnail(NamedTuple):

@@ -60,8 +60,9 @@ def media_type(content_type: str) -> str:
 
 
 def clean_filename(name: str | None) -> str | None:
-    """A name without what no file's name has: control characters."""
-    return _controls.sub("", name)[:MAX_FILENAME] or None if name else None
+    """A name without what no file's name has: control characters. Nothing but spaces is none."""
+    cleaned = _controls.sub("", name or "")[:MAX_FILENAME]
+    return cleaned if cleaned.strip() else None
 
 
 def disposition(content_type: str, filename: str | None) -> str:
@@ -71,7 +72,7 @@ def disposition(content_type: str, filename: str | None) -> str:
         return kind
     if _is_plain(filename):
         return f"{kind}; filename={filename}"
-    if filename.isascii():
+    if filename.isascii() and filename == filename.strip():
         escaped = filename.replace("\\", "\\\\").replace('"', '\\"')
         return f'{kind}; filename="{escaped}"'
     return f"{kind}; filename*=utf-8''{quote(filename, safe='', errors='replace')}"

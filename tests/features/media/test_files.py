@@ -324,3 +324,8 @@ async def test_a_client_that_breaks_off_leaves_nothing(server: Server, alice: Us
     connection.hang_up()
     await server.passes(1)
     assert [path for path in server.config.media.media_store_path.rglob("*") if path.is_file()] == []
+
+
+async def test_previews_are_off_unless_the_operator_wants_them(alice: User) -> None:
+    with refused("M_UNRECOGNIZED", 404):
+        await alice.request("GET", f"{V1}/preview_url", query={"url": "http://cakes.test/"})

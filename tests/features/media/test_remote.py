@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, gatherResults
 
+from federation.outbound.media import ThumbnailSize
 from federation.outbound.transport import RemoteRequest
 from federation.wire.multipart import build_head, build_tail
 from homeserver.app.federation import Outside
@@ -193,8 +194,6 @@ async def test_thumbnails_for_other_servers(two: Server, bob: User, alice: User,
         got.append(head)
         return got.append
 
-    from federation.outbound.media import ThumbnailSize
-
     await media.thumbnail(
         two.config.server.server_name,
         uri.rpartition("/")[2],
@@ -206,6 +205,30 @@ async def test_thumbnails_for_other_servers(two: Server, bob: User, alice: User,
     assert got[0].content_type == "image/jpeg"
     assert got[0].content_disposition == "inline; filename=thumbnail.jpeg"
     assert seen(b"".join(got[1:])).size == (96, 96)
+
+
+async def test_a_user_may_only_make_us_fetch_so_much(
+    reactor: VirtualReactor, engine: Engine, links: Links, bob: User
+) -> None:
+    rates: dict[str, Any] = {"enable_rate_limits": True}
+    rates |= {"remote_media_download_per_second": "100K", "remote_media_download_burst_count": "1M"}
+    server = Server(reactor, engine, name="one.test", **rates, prevent_media_downloads_from=["Evil.test"])
+    links.servers["one.test"] = server
+    server.outside = Outside(links, links)
+    await server.starts()
+    alice = await server.user("alice")
+    first, second = await bob.uploads(b"a" * 2_000_000), await bob.uploads(b"b")
+    assert (await alice.downloads(first)).status == 200
+    with refused("M_LIMIT_EXCEEDED", 429):
+        await alice.request("GET", f"{V1}/download/{second[6:]}")
+    assert (await alice.downloads(first)).status == 200
+    await server.passes(20)
+    assert (await alice.downloads(second)).status == 200
+    links.asked.clear()
+    with refused("M_NOT_FOUND", 404):
+        await alice.request("GET", f"{V1}/download/evil.test/abc")
+    assert links.asked == []
+    await server.stops()
 
 
 # Servers of other kinds.
