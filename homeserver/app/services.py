@@ -24,6 +24,7 @@ from homeserver.http.router import Authenticator
 from homeserver.presence.presence import Presence
 from homeserver.rooms.numbers import EventNumbers
 from homeserver.sync.presence_section import PresenceAudience, PresenceSection
+from homeserver.sync.sliding.encryption import EncryptionExtension, ToDeviceExtension
 from homeserver.sync.socket import SocketServices
 
 
@@ -62,6 +63,7 @@ class Services:
             self.rooms,
             self.presence,
             extras=[self.e2ee.sections, presence_section],
+            extensions=[ToDeviceExtension(self.e2ee.inboxes), EncryptionExtension(self.e2ee.sections)],
         )
         self.features = Features(
             config, surroundings, self.users, self.rooms, self.sync, presence_section, federation
@@ -79,7 +81,14 @@ class Services:
             limiter,
         )
         self._stream_endpoints = StreamEndpoints(
-            SocketServices(self.sync.polls, self.sync.clients, clock, surroundings.tasks, methods.by_name())
+            SocketServices(
+                self.sync.polls,
+                self.sync.clients,
+                clock,
+                surroundings.tasks,
+                methods.by_name(),
+                self.e2ee.sections,
+            )
         )
 
     @classmethod
@@ -118,11 +127,13 @@ class Services:
         """Begin what runs by itself."""
         self.users.start()
         await self.rooms.departures.resume()
+        await self.rooms.delayed.start()
         await self.e2ee.start()
         await self.media.start()
         await self.social.start()
 
     def begin_stopping(self) -> None:
+        self.rooms.delayed.stop()
         self.sync.polls.stop()
         self.media.stop()
         self.social.begin_stopping()
