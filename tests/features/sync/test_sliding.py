@@ -167,3 +167,23 @@ async def test_the_stable_dialect(alice: User, bob: User) -> None:
     await alice.sets(room, "m.room.name", {})
     second = await alice.request("POST", STABLE, {**body, "pos": first["pos"]})
     assert second["rooms"][room]["name"] is None
+
+
+async def test_messages_to_a_device_stay_until_they_are_acknowledged(alice: User, bob: User) -> None:
+    asks = {
+        "conn_id": "encryption",
+        "extensions": {"to_device": {"enabled": True}, "e2ee": {"enabled": True}},
+    }
+    first = await slides(bob, asks)
+    assert first["extensions"]["to_device"]["events"] == []
+    assert first["extensions"]["e2ee"]["device_one_time_keys_count"] == {"signed_curve25519": 0}
+    path = f"/_matrix/client/v3/sendToDevice/test.kind/{alice.new_transaction_id()}"
+    await alice.request("PUT", path, {"messages": {bob.user_id: {bob.device_id: {"secret": 1}}}})
+    second = await slides(bob, asks, pos=first["pos"], timeout_ms=30_000)
+    box = second["extensions"]["to_device"]
+    assert [event["content"] for event in box["events"]] == [{"secret": 1}]
+    again = await slides(bob, asks)
+    assert again["extensions"]["to_device"]["events"] == box["events"]
+    has_it = {**asks, "extensions": {"to_device": {"enabled": True, "since": box["next_batch"]}}}
+    assert (await slides(bob, has_it))["extensions"]["to_device"]["events"] == []
+    assert (await slides(bob, asks))["extensions"]["to_device"]["events"] == []
