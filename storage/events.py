@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from enum import IntFlag
 from typing import NamedTuple
 
+import msgspec
+
 from homeserver.events.state_tree import NodeHash
-from homeserver.ids import EventID
+from homeserver.ids import EventID, StateKey
 from storage.transaction import Slot, Transaction
 
 
@@ -90,31 +92,35 @@ def insert(
     device: str | None,
     txn_id: str | None,
     json: bytes,
+    is_known: bool = False,
 ) -> None:
-    """Write one event; `position` is the slot of its log row, or None for an outlier."""
-    txn.insert(
-        "events",
-        INSERT_COLUMNS,
-        (
-            number,
-            event_id,
-            room,
-            position,
-            depth,
-            txn.intern(type),
-            None if state_key is None else txn.intern(state_key),
-            txn.intern(sender),
-            origin_server_ts,
-            flags,
-            seq,
-            state_before,
-            replaces,
-            notify,
-            device,
-            txn_id,
-            json,
-        ),
+    """Write one event; `position` is the slot of its log row, or None for an outlier.
+
+    One that `is_known` was stored as an outlier under the same number, and gets its place now.
+    """
+    row = (
+        number,
+        event_id,
+        room,
+        position,
+        depth,
+        txn.intern(type),
+        None if state_key is None else txn.intern(state_key),
+        txn.intern(sender),
+        origin_server_ts,
+        flags,
+        seq,
+        state_before,
+        replaces,
+        notify,
+        device,
+        txn_id,
+        json,
     )
+    if is_known:
+        txn.put("events", INSERT_COLUMNS, row, ("number",))
+    else:
+        txn.insert("events", INSERT_COLUMNS, row)
 
 
 def _row(row: Sequence[object]) -> EventRow:
@@ -211,6 +217,11 @@ def set_redacted(txn: Transaction, number: int, redacted_by: int, json: bytes) -
     txn.execute("UPDATE events SET redacted_by = ?, json = ? WHERE number = ?", redacted_by, json, number)
 
 
+def reaches_back(txn: Transaction, room: int) -> bool:
+    """Whether the room has history that was fetched later."""
+    return txn.one("SELECT 1 FROM events WHERE room = ? AND position < 0 LIMIT 1", room) is not None
+
+
 def last_number(txn: Transaction) -> int:
     return int(txn.value("SELECT COALESCE(MAX(number), 0) FROM events") or 0)
 
@@ -240,3 +251,17 @@ def notifying_after(txn: Transaction, room: int, position: int) -> list[EventRow
         position,
     )
     return [_row(row) for row in rows]
+
+
+class _Key(msgspec.Struct):
+    type: str
+    state_key: str | None = None
+
+
+_decode_key = msgspec.json.Decoder(_Key).decode
+
+
+def key_of(row: EventRow) -> StateKey | None:
+    """The state key that a stored event stands under, if it is a state event."""
+    found = _decode_key(row.json)
+    return None if found.state_key is None else (found.type, found.state_key)

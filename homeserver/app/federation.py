@@ -32,6 +32,7 @@ from homeserver.http.gate.dialing import Dialer
 from homeserver.http.gate.fetching import Fetcher
 from homeserver.http.gate.tls import Trust
 from homeserver.ids import RoomID, ServerName
+from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.registry import Rooms
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.random import Randomness
@@ -150,13 +151,18 @@ class _ServersOfRooms:
 
     def find(self, room_id: RoomID) -> Collection[ServerName] | None:
         room = self._rooms.find(room_id)
-        return None if room is None else room.joined_servers.keys()
+        return None if room is None else _servers_of(room)
 
     async def load(self, room_id: RoomID) -> Collection[ServerName]:
         try:
-            return (await self._rooms.load(room_id)).joined_servers.keys()
+            return _servers_of(await self._rooms.load(room_id))
         except NotFound:
             return ()
+
+
+def _servers_of(room: LiveRoom) -> Collection[ServerName]:
+    servers = room.joined_servers.keys()
+    return servers | room.partial_servers if room.partial_servers else servers
 
 
 def notaries_of(config: KeysConfig) -> list[Notary]:

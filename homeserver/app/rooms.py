@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from config import Config
+from homeserver.app.room_core import RoomCore
 from homeserver.app.surroundings import Surroundings
 from homeserver.app.users import Users
-from homeserver.events.signatures import SigningKey
 from homeserver.rooms.access import RoomAccess
 from homeserver.rooms.aliases import Aliases
 from homeserver.rooms.bundles import Bundles
@@ -18,20 +18,16 @@ from homeserver.rooms.directory import Directory, RemoteDirectory
 from homeserver.rooms.history import History
 from homeserver.rooms.member_profiles import ProfilePropagation, StoredMemberProfiles
 from homeserver.rooms.membership import Handshakes, Memberships
-from homeserver.rooms.numbers import EventNumbers
 from homeserver.rooms.read_markers import ReadMarkers
 from homeserver.rooms.receipts import Receipts
-from homeserver.rooms.registry import Rooms
 from homeserver.rooms.related import Related
-from homeserver.rooms.rules import RulesInRooms, StoredRules
+from homeserver.rooms.rules import RulesInRooms
 from homeserver.rooms.sending import Sending
 from homeserver.rooms.standalone import Standalone
-from homeserver.rooms.state_at import StateAt
 from homeserver.rooms.stripped import StrippedStates
 from homeserver.rooms.typing import Typing
 from homeserver.rooms.upgrade import RoomUpgrades
 from homeserver.rooms.visibility import Visibility
-from homeserver.rooms.writer import RoomWriter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,21 +46,18 @@ class RoomServices:
         config: Config,
         surroundings: Surroundings,
         users: Users,
-        numbers: EventNumbers,
-        signing_key: SigningKey,
+        core: RoomCore,
         parts: RoomParts,
     ) -> None:
         server_name = config.server.server_name
         db, clock, notifier = surroundings.database, surroundings.clock, surroundings.notifier
-        self.rules = StoredRules()
-        self.rooms = Rooms(db, self.rules, server_name=server_name, memory_bytes=config.caches.rooms_bytes)
+        self.rules = core.rules
+        self.rooms = core.rooms
         self.rules_in_rooms = RulesInRooms(
             db, self.rooms, self.rules, notifier, surroundings.tasks, server_name=server_name
         )
-        self.writer = RoomWriter(
-            db, self.rooms, numbers, clock, server_name=server_name, signing_key=signing_key
-        )
-        self.state_at = StateAt(db)
+        self.writer = core.writer
+        self.state_at = core.state_at
         self.visibility = Visibility(db, self.state_at)
         self.history = History(db, self.visibility)
         self.access = RoomAccess(db, self.rooms, self.state_at, self.visibility)

@@ -56,6 +56,7 @@ class Homeserver:
         self.services = services
         self.federation = federation
         self._sender = federation.make_sender(services.rooms.rooms)
+        services.federation.tell(self._sender)
         self._handlers = handlers
         self._authenticators = {
             **services.authenticators(),
@@ -129,6 +130,7 @@ async def build_homeserver(
         "client": [*client_handlers(config), *services.client_handlers()],
         "media": services.media.handlers(),
         "im": services.social.handlers() if config.im.enabled else [],
+        "federation": services.federation.handlers(),
         "keys": [federation.key_endpoints],
         "health": health_handlers(),
         "metrics": metrics_handlers(config, surroundings.metrics),

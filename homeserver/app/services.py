@@ -9,7 +9,10 @@ from homeserver.app.e2ee import E2ee, E2eeParts, user_parts
 from homeserver.app.features import Features
 from homeserver.app.federation import Federation
 from homeserver.app.media import MediaServices
-from homeserver.app.rooms import RoomParts, RoomServices
+from homeserver.app.oauth import OAuth, with_oauth
+from homeserver.app.room_core import RoomCore
+from homeserver.app.rooms import RoomServices
+from homeserver.app.rooms_abroad import FederationServices, RoomsAbroad
 from homeserver.app.social import SocialServices
 from homeserver.app.surroundings import Surroundings
 from homeserver.app.sync import SyncServices
@@ -50,11 +53,18 @@ class Services:
             surroundings.randomness,
             limiter,
             surroundings.executor,
-            user_parts(surroundings),
+            with_oauth(user_parts(surroundings), config),
         )
-        self.e2ee = E2ee(config, surroundings, self.users, E2eeParts(remote_keys=federation.client))
-        self.rooms = RoomServices(config, surroundings, self.users, numbers, signing_keys[0], RoomParts())
+        self.oauth = OAuth(config, surroundings, self.users)
+        e2ee_parts = E2eeParts(remote_keys=federation.client, oauth=self.oauth.tokens)
+        self.e2ee = E2ee(config, surroundings, self.users, e2ee_parts)
+        core = RoomCore(config, surroundings, numbers, signing_keys[0])
+        abroad = RoomsAbroad(config, surroundings, core, federation)
+        self.rooms = RoomServices(config, surroundings, self.users, core, abroad.parts)
         self.presence = Presence(db, notifier, clock, enabled=config.presence.enabled)
+        self.federation = FederationServices(
+            config, surroundings, core, abroad, self.rooms, self.presence, self.e2ee
+        )
         presence_section = PresenceSection(self.presence, self.rooms.rooms, clock)
         self.sync = SyncServices(
             config,
@@ -107,6 +117,7 @@ class Services:
         """Everything under `/_matrix/client`, and what administrators ask of accounts."""
         return [
             *self.users.handlers(),
+            *self.oauth.handlers(),
             *self.e2ee.handlers(),
             *self.sync.handlers(),
             *self.features.handlers(),

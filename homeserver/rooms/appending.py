@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from homeserver.events.event import Event
@@ -12,7 +13,7 @@ from homeserver.ids import EventID, ServerName, StateKey, UserID, domain_of
 from homeserver.rooms.live_room import Head, LiveRoom, is_join
 from homeserver.rooms.timeline import TimelineEvent
 from homeserver.runtime.notifier import LogKind
-from storage import auth_citations, membership, relations
+from storage import auth_citations, backward_extremities, membership, relations, state_alarms
 from storage import events as event_rows
 from storage import rooms as room_rows
 from storage.transaction import Slot, Transaction
@@ -36,6 +37,13 @@ class Append:
     is_new_room: bool = False
     is_remote: bool = False
     """Whether redactions may have come before their targets."""
+    promoted: frozenset[EventID] = frozenset()
+    """Those of `events` that are stored already, as outliers."""
+    gaps: Sequence[EventID] = ()
+    """The predecessors of `events` that are not here."""
+    now_ms: int = 0
+    alarm: bytes | None = None
+    """What state resolution took away that no event removed, as JSON."""
 
 
 @dataclass(slots=True)
@@ -56,7 +64,7 @@ def persist(txn: Transaction, append: Append, server_name: ServerName) -> None:
     redacted: list[_Redacted] = []
     positions: dict[EventID, Slot] = {}
     for event in append.events:
-        slot = _insert(txn, number, event)
+        slot = _insert(txn, number, event, is_known=event.event.event_id in append.promoted)
         slots.append(slot)
         if slot is not None:
             positions[event.event.event_id] = slot
@@ -64,7 +72,9 @@ def persist(txn: Transaction, append: Append, server_name: ServerName) -> None:
             _relate(txn, number, event, slot)
             if append.is_remote:
                 redacted.extend(_redact_late(txn, number, event))
+                backward_extremities.close(txn, number, event.event.event_id)
             redacted.extend(_redact(txn, number, event, append.may_redact))
+    backward_extremities.open_all(txn, number, append.gaps)
     room_rows.save_state_nodes(txn, number, append.new_nodes)
     head = append.head
     room_rows.save_head(
@@ -87,10 +97,14 @@ def persist(txn: Transaction, append: Append, server_name: ServerName) -> None:
             )
     if append.state_changes and last is None:
         last = txn.log(LogKind.ROOM_STATE, room_id=room_id)
+    if append.alarm is not None and last is not None:
+        state_alarms.save(txn, number, last, append.alarm, seen_ms=append.now_ms)
     txn.after_commit(_committed, append, slots, last, redacted)
 
 
-def _insert(txn: Transaction, room: int, timeline_event: TimelineEvent) -> Slot | None:
+def _insert(
+    txn: Transaction, room: int, timeline_event: TimelineEvent, *, is_known: bool
+) -> Slot | None:
     event = timeline_event.event
     slot: Slot | None = None
     if not timeline_event.flags & (event_rows.EventFlag.OUTLIER | event_rows.EventFlag.REJECTED):
@@ -123,6 +137,7 @@ def _insert(txn: Transaction, room: int, timeline_event: TimelineEvent) -> Slot 
         device=timeline_event.device_id,
         txn_id=timeline_event.txn_id,
         json=event.json,
+        is_known=is_known,
     )
     return slot
 

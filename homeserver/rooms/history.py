@@ -187,7 +187,9 @@ class History:
             if len(found) == count:
                 return found
         start = room.timeline.start
-        return found if start == 0 or (after is not None and start <= after) else None
+        if start == 0 and not room.has_older:
+            return found
+        return found if after is not None and start <= after else None
 
 
 def _before(

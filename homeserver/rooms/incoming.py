@@ -9,7 +9,7 @@ Spec: https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-recei
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from homeserver.errors import AuthRejected, HearthError
@@ -23,6 +23,8 @@ from homeserver.events.state_tree import NodeHash, key_hash
 from homeserver.ids import EventID, ServerName, StateKey
 from homeserver.rooms.appending import Append, persist
 from homeserver.rooms.live_room import Head, LiveRoom, is_join
+from homeserver.rooms.loading import event_of
+from homeserver.rooms.losses import find_losses
 from homeserver.rooms.notifications import notified_by
 from homeserver.rooms.numbers import EventNumbers
 from homeserver.rooms.registry import Rooms
@@ -30,6 +32,7 @@ from homeserver.rooms.resolution import Resolved, StoredRoom
 from homeserver.rooms.sequence import takes_seq
 from homeserver.rooms.timeline import TimelineEvent
 from homeserver.rooms.writer import wait_for_turn
+from homeserver.runtime.clock import Clock
 from storage.database import Database
 from storage.events import EventFlag, EventRow
 from storage.transaction import Transaction
@@ -65,6 +68,9 @@ class _Judged:
     changes: dict[StateKey, Event | None]
     numbers: dict[StateKey, int]
     rejected: str | None = None
+    known: EventRow | None = None
+    """The event's own row, if it is stored as an outlier."""
+    gaps: list[EventID] = field(default_factory=list)
     replaced: Event | None = None
     replaced_number: int | None = None
     may_redact: bool = False
@@ -73,22 +79,31 @@ class _Judged:
 class Incoming:
     """Takes events of other servers into rooms that this server is in."""
 
-    def __init__(self, db: Database, rooms: Rooms, numbers: EventNumbers, *, server_name: ServerName) -> None:
+    def __init__(
+        self, db: Database, rooms: Rooms, numbers: EventNumbers, clock: Clock, *, server_name: ServerName
+    ) -> None:
         self._db = db
         self._rooms = rooms
         self._numbers = numbers
+        self._clock = clock
         self._server_name = server_name
 
     async def accept(
-        self, event: Event, *, soft_fail: str | None = None, backfilled_state: NodeHash | None = None
+        self,
+        event: Event,
+        *,
+        soft_fail: str | None = None,
+        told_state: NodeHash | None = None,
+        relayed: bool = False,
     ) -> Fate:
-        """Judge and append one event.
+        """Judge and append one event. Whoever calls has the room's turn.
 
-        `soft_fail` is a reason found elsewhere not to show it (a policy server's refusal). `backfilled_state` is the
-        state before the event where another server had to tell it, since events between are missing.
+        `soft_fail` is a reason found elsewhere not to show it (a policy server's refusal). `told_state` is the state
+        before the event where another server had to tell it, since events between are missing. `relayed` has the
+        room's other servers told of it by us.
 
         Raises:
-            Missing: its auth events, or (without `backfilled_state`) its prev events, are not here.
+            Missing: its auth events, or (without `told_state`) its prev events, are not here.
             NotFound: this server does not know the room.
         """
         number = self._numbers.next()
@@ -100,21 +115,32 @@ class Incoming:
                 continue
             head = room.head
             judged = await self._db.read(
-                _judge, event, room.version, head, dict(room.nodes), number, backfilled_state
+                _judge, event, room.version, head, dict(room.nodes), number, told_state
             )
             if judged is None:
                 return Fate.KNOWN
             room = await self._rooms.load(event.room_id)
             if room.head is head and not room.writes_in_flight:
-                return await self._apply(room, event, number, judged, soft_fail)
+                return await self._apply(room, event, number, judged, soft_fail, relayed=relayed)
         raise RuntimeError(f"the room {event.room_id} does not hold still")
 
     async def _apply(
-        self, room: LiveRoom, event: Event, number: int, judged: _Judged, soft_fail: str | None
+        self,
+        room: LiveRoom,
+        event: Event,
+        number: int,
+        judged: _Judged,
+        soft_fail: str | None,
+        *,
+        relayed: bool,
     ) -> Fate:
         """From here to the commit nothing waits."""
         fate = Fate.ACCEPTED
-        flags = 0
+        flags = int(EventFlag.RELAYED) if relayed else 0
+        if judged.known is not None:
+            number = judged.known.number
+            if judged.known.redacted_by is not None:
+                event = event_of(judged.known, room.version)
         if judged.rejected is not None:
             fate, flags = Fate.REJECTED, int(EventFlag.REJECTED)
         elif soft_fail is not None or not self._allowed_now(room, event):
@@ -132,6 +158,12 @@ class Incoming:
             room, [entry], room.head, new_nodes={**judged.before.new_nodes, **judged.after.new_nodes}
         )
         append.is_remote = True
+        append.gaps = judged.gaps
+        append.now_ms = self._clock.now_ms()
+        if judged.gaps:
+            room.has_older = True
+        if judged.known is not None:
+            append.promoted = frozenset({event.event_id})
         if fate is Fate.ACCEPTED:
             self._advance(room, entry, append, judged)
         room.writes_in_flight += 1
@@ -152,6 +184,7 @@ class Incoming:
         if takes_seq(event):
             head = replace(head, last_seq=head.last_seq + 1)
             entry.seq = head.last_seq
+        append.alarm = find_losses(event, judged.changes, room.head_state)
         append.new_nodes.update(judged.current.new_nodes)
         append.state_changes = judged.changes
         append.numbers = judged.numbers
@@ -195,8 +228,10 @@ def _judge(
     """Checks 4 and 5, the state before and after the event, and current state with it; None if it is known."""
     room = StoredRoom(txn, event.room_id, version, nodes)
     known = room.rows([event.event_id]).get(event.event_id)
-    if known is not None and not known.flags & EventFlag.OUTLIER:
-        return None
+    if known is not None:
+        if not known.flags & EventFlag.OUTLIER:
+            return None
+        number = known.number
     auth_events = room.events(event.auth_events)
     missing = Missing([each for each in event.auth_events if each not in auth_events])
     prev_rows = room.rows(event.prev_events)
@@ -204,10 +239,11 @@ def _judge(
         missing.prev_events = [
             each
             for each in event.prev_events
-            if each not in prev_rows or prev_rows[each].state_before is None
+            if not _is_placed(prev_rows.get(each))
         ]
     if missing.auth_events or missing.prev_events:
         raise missing
+    room.rejected.discard(event.event_id)
     rejected = _check_own_auth(room, event, auth_events)
     before = Resolved(told_state) if told_state is not None else _state_before(room, prev_rows.values())
     if rejected is None:
@@ -220,7 +256,9 @@ def _judge(
         root, added = state_tree.update(before.root, {key_hash(*event.key): number}, room.load_node)
         room.nodes.update(added)
         after = Resolved(root, {**before.new_nodes, **added})
-    judged = _Judged(before, after, after, {}, {}, rejected, replaced, replaced_number)
+    judged = _Judged(before, after, after, {}, {}, rejected, known, [], replaced, replaced_number)
+    if told_state is not None:
+        judged.gaps = [each for each in event.prev_events if not _is_placed(prev_rows.get(each))]
     if rejected is None:
         room.expect(event, number)
         _find_current(room, event, head, judged)
@@ -243,6 +281,11 @@ def _find_current(room: StoredRoom, event: Event, head: Head, judged: _Judged) -
         for key, changed in judged.changes.items()
         if changed is not None and key[0] == "m.room.member"
     }
+
+
+def _is_placed(row: EventRow | None) -> bool:
+    """Whether an event is stored with the state before it."""
+    return row is not None and row.state_before is not None
 
 
 def _state_before(room: StoredRoom, prev_rows: Iterable[EventRow]) -> Resolved:

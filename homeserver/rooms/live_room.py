@@ -130,6 +130,10 @@ class LiveRoom:
         self.state_position = position
         """The log position of the last change of current state."""
         self.receipts_position = max((receipt.position for receipt in self.receipts.values()), default=0)
+        self.has_older = False
+        """Whether the room has history from before this server was in it: stored apart, or to be asked for."""
+        self.partial_servers: frozenset[ServerName] = frozenset()
+        """While the member list is not complete: the servers that are said to be in the room."""
         self.stale = False
         self.held = 0
         """How many readers or receivers need the room to stay in memory."""

@@ -14,6 +14,7 @@ from homeserver.ids import DeviceID, EventID, RoomID, ServerName, StateKey, User
 from homeserver.rooms.live_room import Head, LiveRoom, Receipt, ReceiptKey
 from homeserver.rooms.timeline import TIMELINE_EVENTS, Timeline, TimelineEvent, TransactionId
 from homeserver.rooms.unread import NotifyRecord, Unread
+from storage import backward_extremities
 from storage import events as event_rows
 from storage import membership as membership_rows
 from storage import receipts as receipt_rows
@@ -56,7 +57,7 @@ def load_room(
         event = event_of(row, version)
         if event.key is not None:
             state[event.key] = event
-    recent = event_rows.before(txn, number, NEWEST, TIMELINE_EVENTS)
+    recent = event_rows.before(txn, number, NEWEST, TIMELINE_EVENTS, after=0)
     recent.reverse()
     entries = timeline_events(txn, recent, version)
     start = 0 if len(entries) < TIMELINE_EVENTS else entries[0].position - 1
@@ -85,6 +86,7 @@ def load_room(
         position=entries[-1].position if entries else 0,
         partial_state=room_rows.is_partial(txn, number),
     )
+    room.has_older = backward_extremities.exist(txn, number) or event_rows.reaches_back(txn, number)
     room.joined_at = membership_rows.stays(txn, number)
     for sender, device, txn_id, event_id in event_rows.recent_transactions(txn, number):
         key = TransactionId(UserID(sender), None if device is None else DeviceID(device), txn_id)

@@ -134,6 +134,14 @@ class RoomWriter:
         await self._commit(append)
         return room
 
+    def prepare(self, room: LiveRoom, draft: Draft) -> Event:
+        """The draft as an event that is not sent: another server is to see it first, or to finish it.
+
+        Raises:
+            Forbidden: the authorization rules refuse it.
+        """
+        return self._build(room, draft)
+
     def _build(self, room: LiveRoom, draft: Draft) -> Event:
         """The draft as a signed event on the room's head, authorised."""
         state = room.head_state
@@ -210,7 +218,9 @@ class RoomWriter:
             head = replace(head, root=root, pending={**head.pending, key: event})
         if event.type == "m.room.redaction" and self._may_redact_anybody(room, event):
             append.may_redact |= {event.event_id}
-        room.head = append.head = replace(head, extremities={event.event_id: event.depth})
+        # Of a flood of extremities only so many are tied together at once.
+        left = {key: depth for key, depth in head.extremities.items() if key not in event.prev_events}
+        room.head = append.head = replace(head, extremities={**left, event.event_id: event.depth})
         entry.notified = notified_by(room, event)
         append.events.append(entry)
 

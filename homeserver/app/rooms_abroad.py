@@ -1,0 +1,172 @@
+"""Rooms across servers: receiving what others write, entering their rooms, and letting them into ours."""
+
+from __future__ import annotations
+
+from config import Config
+from federation.inbound.edus import EduHandler, EduHandlers, PassingEdus
+from federation.inbound.history import RoomHistoryEndpoints
+from federation.inbound.invites import InviteEndpoints
+from federation.inbound.joins import HandshakeEndpoints
+from federation.inbound.transactions import TransactionEndpoints
+from federation.outbound.sender import FederationSender
+from federation.wire.edus import UserPresence
+from homeserver.app.e2ee import E2ee
+from homeserver.app.e2ee_edus import encryption_edus
+from homeserver.app.federation import Federation
+from homeserver.app.room_core import RoomCore
+from homeserver.app.rooms import RoomParts, RoomServices
+from homeserver.app.surroundings import Surroundings
+from homeserver.ids import RoomID, ServerName, UserID
+from homeserver.presence.presence import Presence
+from homeserver.presence.states import PresenceState
+from homeserver.rooms.arrival import Arrival
+from homeserver.rooms.completing import TemplateSigner
+from homeserver.rooms.crowd import ExtremityMerge
+from homeserver.rooms.gaps import Gaps
+from homeserver.rooms.gate import Gate
+from homeserver.rooms.handshakes import RemoteHandshakes
+from homeserver.rooms.hosting import Hosting
+from homeserver.rooms.incoming import Incoming
+from homeserver.rooms.invitations import Invitations
+from homeserver.rooms.live_room import LiveRoom
+from homeserver.rooms.outliers import Outliers
+from homeserver.rooms.outside import OutsideMemberships
+from homeserver.rooms.past import Past
+from homeserver.rooms.policy import RoomPolicies
+from homeserver.rooms.receiving import Receiving
+from homeserver.rooms.remote_directory import FederatedDirectory
+from homeserver.rooms.restricted import RestrictedJoins
+from homeserver.rooms.server_visibility import ServerVisibility
+from homeserver.rooms.told import RoomTelling
+from homeserver.rooms.turns import Turns
+
+
+class RoomsAbroad:
+    """What rooms need of other servers; `parts` is what the services of rooms are given."""
+
+    def __init__(
+        self, config: Config, surroundings: Surroundings, core: RoomCore, federation: Federation
+    ) -> None:
+        server_name = config.server.server_name
+        db, clock = surroundings.database, surroundings.clock
+        client = federation.client
+        turns: Turns[RoomID] = Turns()
+        self.gate = Gate(federation.keyring, surroundings.executor)
+        self.outliers = Outliers(db, core.numbers)
+        self.gaps = Gaps(db, client, self.gate, self.outliers, turns, server_name=server_name)
+        incoming = Incoming(db, core.rooms, core.numbers, clock, server_name=server_name)
+        self.receiving = Receiving(
+            db,
+            core.rooms,
+            incoming,
+            self.gate,
+            self.gaps,
+            turns,
+            RoomPolicies(client, server_name=server_name),
+            ExtremityMerge(core.rooms, core.writer, clock, surroundings.tasks),
+        )
+        self.arrival = Arrival(
+            db, core.rooms, self.outliers, core.numbers, turns, clock, server_name=server_name
+        )
+        self.outside = OutsideMemberships(db, core.numbers)
+        signer = TemplateSigner(
+            db, clock, surroundings.randomness, server_name=server_name, signing_key=core.signing_key
+        )
+        handshakes = RemoteHandshakes(
+            db,
+            core.rooms,
+            client,
+            signer,
+            self.gate,
+            self.receiving,
+            self.arrival,
+            self.outside,
+            core.writer,
+            server_name=server_name,
+        )
+        self.parts = RoomParts(handshakes=handshakes, remote_directory=FederatedDirectory(client))
+
+
+class FederationServices:
+    """What other servers ask of rooms, and what they are told beyond events."""
+
+    def __init__(
+        self,
+        config: Config,
+        surroundings: Surroundings,
+        core: RoomCore,
+        abroad: RoomsAbroad,
+        rooms: RoomServices,
+        presence: Presence,
+        e2ee: E2ee,
+    ) -> None:
+        server_name = config.server.server_name
+        db, clock = surroundings.database, surroundings.clock
+        telling = RoomTelling(db)
+        hosting = Hosting(
+            core.rooms,
+            core.writer,
+            abroad.gate,
+            abroad.receiving,
+            telling,
+            RestrictedJoins(core.rooms),
+            server_name=server_name,
+            signing_key=core.signing_key,
+        )
+        invitations = Invitations(
+            db,
+            core.rooms,
+            abroad.gate,
+            rooms.memberships,
+            abroad.outside,
+            server_name=server_name,
+            signing_key=core.signing_key,
+        )
+        passing = PassingEdus(db, core.rooms, rooms.typing, rooms.receipts, presence, clock)
+        edus: dict[str, EduHandler] = {**passing.handlers(), **encryption_edus(e2ee)}
+        self._handlers: list[object] = [
+            TransactionEndpoints(db, abroad.receiving, EduHandlers(edus), clock),
+            HandshakeEndpoints(hosting, server_name=server_name),
+            InviteEndpoints(invitations),
+            RoomHistoryEndpoints(
+                ServerVisibility(core.rooms, core.state_at),
+                Past(db),
+                telling,
+                clock,
+                server_name=server_name,
+            ),
+        ]
+        self._rooms = rooms
+        self._core = core
+        self._presence = presence
+        self._clock = clock
+
+    def handlers(self) -> list[object]:
+        """The endpoints, for the router."""
+        return self._handlers
+
+    def tell(self, sender: FederationSender) -> None:
+        """Have other servers told of what passes: who types, and who is there."""
+
+        def tell_typing(room_id: RoomID, user_id: UserID, is_typing: bool) -> None:
+            sender.typing_changed(room_id, user_id, typing=is_typing)
+
+        self._rooms.typing.subscribe(tell_typing)
+        self._presence.subscribe(lambda user_id, state: self._tell_presence(sender, user_id, state))
+
+    def _tell_presence(self, sender: FederationSender, user_id: UserID, state: PresenceState) -> None:
+        servers: set[ServerName] = set()
+
+        def visit(room: LiveRoom) -> None:
+            if room.is_joined(user_id):
+                servers.update(room.joined_servers)
+
+        self._core.rooms.each(visit)
+        if servers:
+            ago_ms = max(0, self._clock.now_ms() - state.last_active_ms) if state.last_active_ms else None
+            sender.presence_changed(
+                UserPresence(
+                    user_id, state.presence, ago_ms, state.currently_active, state.status_msg
+                ),
+                servers,
+            )
