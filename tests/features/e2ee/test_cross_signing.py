@@ -104,7 +104,9 @@ class TestKeys:
     )
     async def test_keys_that_are_none(self, alice: User, change: dict[str, Any]) -> None:
         with refused("M_INVALID_PARAM", 400):
-            await alice.request("POST", UPLOAD, {"master_key": {**UserCrypto(alice.user_id).master_key(), **change}})
+            await alice.request(
+                "POST", UPLOAD, {"master_key": {**UserCrypto(alice.user_id).master_key(), **change}}
+            )
 
     async def test_no_key_has_the_name_of_a_device(self, server: Server, alice: User) -> None:
         crypto = UserCrypto(alice.user_id)

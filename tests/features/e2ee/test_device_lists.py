@@ -36,7 +36,9 @@ class TestChanged:
         await together(alice, bob)
         alice.client.changed_devices.clear()
         waiting = Deferred.fromCoroutine(
-            alice.waits_until(lambda client: bob.user_id in client.changed_devices, "bob's keys", within_ms=900)
+            alice.waits_until(
+                lambda client: bob.user_id in client.changed_devices, "bob's keys", within_ms=900
+            )
         )
         await publishes(bob)
         await waiting
@@ -111,9 +113,7 @@ class TestCircles:
             assert "device_lists" not in await person.syncs()
 
     @pytest.mark.parametrize("restarts", [False, True])
-    async def test_parting(
-        self, server: Server, alice: User, bob: User, carol: User, restarts: bool
-    ) -> None:
+    async def test_parting(self, server: Server, alice: User, bob: User, carol: User, restarts: bool) -> None:
         room = await together(alice, bob, carol)
         other = await together(alice, carol)
         await bob.leaves(room)

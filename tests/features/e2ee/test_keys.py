@@ -47,7 +47,9 @@ class TestPublishing:
         answer = await queries(bob, "@nobody:one.test", bob)
         assert answer["device_keys"] == {"@nobody:one.test": {}, bob.user_id: {}}
 
-    async def test_a_device_that_logs_out_is_found_no_more(self, server: Server, alice: User, bob: User) -> None:
+    async def test_a_device_that_logs_out_is_found_no_more(
+        self, server: Server, alice: User, bob: User
+    ) -> None:
         phone = await server.logs_in(alice)
         await publishes(phone, one_time_keys=5, fallback=True)
         assert set((await queries(bob, alice))["device_keys"][alice.user_id]) == {phone.device_id}

@@ -118,9 +118,7 @@ async def test_a_transaction_counts_once(server: Server, alice: User, bob: User)
     await server.restarts()
     for transaction_id in ("same", "other"):
         await sends(alice, bob, {"n": 3}, transaction_id=transaction_id)
-    await sends_all(
-        alice, {bob.user_id: {bob.device_id: {"n": 4}}}, type="m.dummy", transaction_id="same"
-    )
+    await sends_all(alice, {bob.user_id: {bob.device_id: {"n": 4}}}, type="m.dummy", transaction_id="same")
     assert received(await bob.syncs()) == [{"n": 1}, {"n": 2}, {"n": 4}]
 
 
