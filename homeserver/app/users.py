@@ -135,7 +135,7 @@ class Users:
         self.authenticator = Authenticator(
             db, clock, self.sessions, self.events, self.last_seen, parts.appservices
         )
-        attempts = PasswordAttempts(self.accounts, limiter, clock)
+        self.password_attempts = attempts = PasswordAttempts(self.accounts, limiter, clock)
         stages: list[Stage] = [
             PasswordStage(self.accounts, attempts, self.identifiers),
             DummyStage(),

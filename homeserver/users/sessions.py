@@ -136,7 +136,7 @@ class Sessions:
         Raises:
             UnknownToken: there is no such token, it was used, or it has expired.
         """
-        session: Session = await self._db.run(self._refresh, refresh_token)
+        session: Session = await self._db.run(self.refresh_in, refresh_token)
         return session
 
     async def puppet(self, user_id: UserID, puppeteer: UserID, *, expires_ms: int | None) -> str:
@@ -180,7 +180,8 @@ class Sessions:
         tokens.delete_access(txn, refresh.access_id)
         session_events.log_account_changed(txn, refresh.user_id)
 
-    def _refresh(self, txn: Transaction, refresh_token: str) -> Session:
+    def refresh_in(self, txn: Transaction, refresh_token: str) -> Session:
+        """As `refresh`, in the transaction of the caller."""
         now_ms = self._clock.now_ms()
         old = tokens.find_refresh(txn, tokens.hash_token(refresh_token))
         if old is None:

@@ -14,7 +14,7 @@ from tests.harness.watch import Watch
 from tests.harness.wire import Connection, Door, format_request
 
 API = "/_matrix/client/v3"
-_SHORT = ("/_", "/.well-known", "/im/")
+_SHORT = ("/_", "/.well-known", "/im/", "/oauth2/")
 
 
 def segment(value: str) -> str:

@@ -1,0 +1,1 @@
+"""The built-in OAuth 2.0 server: clients, grants, tokens and logged-in browsers."""
