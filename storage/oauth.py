@@ -135,8 +135,9 @@ def find_by_user_code(txn: Transaction, user_code: str) -> DeviceCode | None:
 
 
 def _device_code(txn: Transaction, row: Row) -> DeviceCode:
-    user = row[6]
-    return DeviceCode(*row[:6], user_id=None if user is None else UserID(txn.interned(user)))
+    user_code, client_id, scope, expires_ms, polled_ms, decision, user = row
+    user_id = None if user is None else UserID(txn.interned(user))
+    return DeviceCode(user_code, client_id, scope, expires_ms, polled_ms, decision, user_id)
 
 
 def decide(txn: Transaction, user_code: str, user_id: str, decision: int) -> bool:
