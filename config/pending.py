@@ -16,7 +16,8 @@ from config.schema import declared
 
 PENDING = frozenset(
     {
-        "appservices",
+        "appservices.track_appservice_user_ips",
+        "appservices.track_puppeted_user_ips",
         "caches.route_cache_ttl_ms",
         "calls",
         "directory",

@@ -10,6 +10,11 @@ def load_place(txn: Transaction, name: str) -> int:
     return int(txn.value("SELECT position FROM followers WHERE name = ?", name) or 0)
 
 
+def is_known(txn: Transaction, name: str) -> bool:
+    """Whether the follower has ever run."""
+    return txn.one("SELECT 1 FROM followers WHERE name = ?", name) is not None
+
+
 def save_place(txn: Transaction, name: str, position: int) -> None:
     txn.put("followers", ("name", "position"), (name, position), ("name",))
 

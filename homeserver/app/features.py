@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from config import Config
+from homeserver.app.appservices import AppserviceServices
 from homeserver.app.federation import Federation
 from homeserver.app.legacy import legacy_sync_handlers
 from homeserver.app.rooms import RoomServices
@@ -10,6 +11,9 @@ from homeserver.app.spaces import SpaceServices
 from homeserver.app.surroundings import Surroundings
 from homeserver.app.sync import SyncServices
 from homeserver.app.users import Users
+from homeserver.appservices.directory import Appservices
+from homeserver.presence.presence import Presence
+from homeserver.rooms.log_tail import LogTail
 from homeserver.sync.composer import Extras
 
 
@@ -23,12 +27,23 @@ class Features:
         users: Users,
         rooms: RoomServices,
         sync: SyncServices,
-        presence: Extras,
+        presence: Presence,
+        presence_section: Extras,
         federation: Federation,
+        appservices: Appservices,
     ) -> None:
+        tail = LogTail(surroundings.database, surroundings.notifier)
         self.spaces = SpaceServices(config, surroundings, rooms, federation.client)
-        self._legacy = legacy_sync_handlers(surroundings, rooms, sync, presence)
+        self.appservices = AppserviceServices(config, surroundings, rooms, presence, appservices, tail)
+        self._legacy = legacy_sync_handlers(surroundings, rooms, sync, presence_section)
 
     def handlers(self) -> list[object]:
         """Their endpoints, for the router."""
-        return [*self.spaces.handlers(), *self._legacy]
+        return [*self.spaces.handlers(), *self.appservices.handlers(), *self._legacy]
+
+    async def start(self) -> None:
+        """Begin what runs by itself."""
+        await self.appservices.start()
+
+    async def stop(self) -> None:
+        await self.appservices.stop()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from config import Config
+from homeserver.app.appservices import registered
 from homeserver.app.e2ee import E2ee, E2eeParts, user_parts
 from homeserver.app.features import Features
 from homeserver.app.federation import Federation
@@ -44,6 +46,7 @@ class Services:
         federation: Federation,
     ) -> None:
         db, clock, notifier = surroundings.database, surroundings.clock, surroundings.notifier
+        appservices = registered(config)
         self.users = Users(
             config,
             db,
@@ -53,7 +56,7 @@ class Services:
             surroundings.randomness,
             limiter,
             surroundings.executor,
-            with_oauth(user_parts(surroundings), config),
+            replace(with_oauth(user_parts(surroundings), config), appservices=appservices),
         )
         self.oauth = OAuth(config, surroundings, self.users)
         e2ee_parts = E2eeParts(remote_keys=federation.client, oauth=self.oauth.tokens)
@@ -76,7 +79,15 @@ class Services:
             extensions=[ToDeviceExtension(self.e2ee.inboxes), EncryptionExtension(self.e2ee.sections)],
         )
         self.features = Features(
-            config, surroundings, self.users, self.rooms, self.sync, presence_section, federation
+            config,
+            surroundings,
+            self.users,
+            self.rooms,
+            self.sync,
+            self.presence,
+            presence_section,
+            federation,
+            appservices,
         )
         self.audience = PresenceAudience(db, self.rooms.rooms, self.sync.feeds, notifier)
         self.media = MediaServices(config, surroundings, federation.media)
@@ -141,6 +152,7 @@ class Services:
         await self.rooms.delayed.start()
         await self.e2ee.start()
         await self.media.start()
+        await self.features.start()
         await self.social.start()
 
     def begin_stopping(self) -> None:
@@ -150,5 +162,6 @@ class Services:
         self.social.begin_stopping()
 
     async def stop(self) -> None:
+        await self.features.stop()
         await self.users.stop()
         await self.e2ee.stop()

@@ -5,6 +5,8 @@ Spec: https://spec.matrix.org/v1.19/client-server-api/#room-aliases
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from homeserver.errors import Conflict, Forbidden, InvalidParam, MatrixError, NotFound
 from homeserver.ids import RoomAlias, RoomID, ServerName, UserID, domain_of, parse_room_alias
 from homeserver.rooms.registry import Rooms
@@ -20,6 +22,9 @@ class BadAlias(MatrixError):
     errcode = "M_BAD_ALIAS"
 
 
+AliasCheck = Callable[[RoomAlias, UserID], None]
+
+
 class Aliases:
     """Gives and takes the aliases of this server."""
 
@@ -27,6 +32,19 @@ class Aliases:
         self._db = db
         self._rooms = rooms
         self._server_name = server_name
+        self._checks: list[AliasCheck] = []
+
+    def check_with(self, check: AliasCheck) -> None:
+        """Have new aliases refused by one more rule (those that are reserved for application services)."""
+        self._checks.append(check)
+
+    def check_may_add(self, alias: RoomAlias, creator: UserID) -> None:
+        """
+        Raises:
+            MatrixError: the alias is not for this user to make.
+        """
+        for check in self._checks:
+            check(alias, creator)
 
     def is_local(self, alias: RoomAlias) -> bool:
         return domain_of(alias) == self._server_name
@@ -59,6 +77,7 @@ class Aliases:
         """
         if not self.is_local(alias):
             raise InvalidParam(f"{alias} does not belong to {self._server_name}")
+        self.check_may_add(alias, creator)
         if await self._rooms.find_or_load(room_id) is None:
             raise NotFound(f"unknown room {room_id}")
         if not await self._db.run(alias_rows.add, alias, room_id, creator):

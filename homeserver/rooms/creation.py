@@ -116,6 +116,7 @@ class RoomCreation:
             await self._memberships.check_may_invite(wanted.creator, user)
         if wanted.alias is not None:
             await self._aliases.check_free(wanted.alias)
+            self._aliases.check_may_add(wanted.alias, wanted.creator)
         local = [user for user in dict.fromkeys(wanted.invite) if domain_of(user) == self._server_name]
         remote = [user for user in dict.fromkeys(wanted.invite) if domain_of(user) != self._server_name]
         drafts = await self._drafts(wanted, version)

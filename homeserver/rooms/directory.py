@@ -5,7 +5,7 @@ Spec: https://spec.matrix.org/v1.19/client-server-api/#published-room-directory
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from homeserver.errors import InvalidParam, NotFound, RemoteError
@@ -35,6 +35,9 @@ class RemoteDirectory(Protocol):
     async def public_rooms(self, server: ServerName, query: Mapping[str, Any]) -> dict[str, Any]: ...
 
 
+AliasAsker = Callable[[RoomAlias], Awaitable[bool]]
+
+
 class Directory:
     """The published rooms of this server, and the way from an alias to a room."""
 
@@ -52,6 +55,11 @@ class Directory:
         self._aliases = aliases
         self._remote = remote
         self._server_name = server_name
+        self._askers: list[AliasAsker] = []
+
+    def ask_for_aliases(self, ask: AliasAsker) -> None:
+        """Have somebody make the room, perhaps, that an unknown alias of this server is to stand for."""
+        self._askers.append(ask)
 
     async def resolve(
         self, room_id_or_alias: str, servers: Sequence[ServerName] = ()
@@ -78,6 +86,9 @@ class Directory:
         """
         if self._aliases.is_local(alias):
             found = await self._aliases.find(alias)
+            for ask in self._askers:
+                if found is None and await ask(alias):
+                    found = await self._aliases.find(alias)
             if found is None:
                 raise NotFound(f"no alias {alias}")
             return found

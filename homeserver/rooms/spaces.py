@@ -1,7 +1,7 @@
 """Spaces: walking the tree of rooms below one, as one user may see it.
 
 The tree is walked depth first, children in the order that their parents give. A page that is not the last one leaves
-its walk in memory; the token names it. Walks are few and short-lived: the oldest is forgotten, and its client starts anew.
+its walk in memory; the token names it. Walks are few and short: the oldest is forgotten, and its client starts anew.
 Spec: https://spec.matrix.org/v1.19/client-server-api/#spaces
 """
 

@@ -60,7 +60,6 @@ NOT_SERVED_YET: Mapping[str, str] = {
     r"/_matrix/(client/v3/login/sso|client/v1/auth_metadata)": "single sign-on and OAuth",
     r"/_matrix/client/v3/(search|user_directory/search)$": "search",
     r"/_matrix/federation/v1/hierarchy": "spaces and summaries",
-    r"/_matrix/client/v3/(thirdparty|directory/list/appservice)|/_matrix/client/v1/appservice": "bridges",
     r"/_matrix/client/v3/(rooms|users)/.*/report": "administration",
     r"/_matrix/client/v3/voip/": "calls",
     r"/_matrix/(federation|key)/": "federation",
