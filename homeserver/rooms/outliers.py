@@ -48,7 +48,7 @@ class Outliers:
 def in_auth_order(events: Iterable[Event]) -> list[Event]:
     """Each event after its auth events; those that cite one another in a circle are left out."""
     by_id = {event.event_id: event for event in events}
-    graph = {key: [each for each in event.auth_events if each in by_id] for key, event in by_id.items()}
+    graph = {key: [each for each in cited_by(event) if each in by_id] for key, event in by_id.items()}
     sorter = TopologicalSorter(graph)
     try:
         sorter.prepare()
@@ -63,12 +63,19 @@ def in_auth_order(events: Iterable[Event]) -> list[Event]:
     return ordered
 
 
+def cited_by(event: Event) -> list[EventID]:
+    """What the event follows from: its auth events, and the create event where the room ID names it."""
+    if _is_implied(event):
+        return [create_id_of_room(event.room_id), *event.auth_events]
+    return list(event.auth_events)
+
+
 def _judge_all(
     txn: Transaction, room_id: RoomID, version: RoomVersion, events: list[Event]
 ) -> list[tuple[Event, int]]:
     """The events that can be stored, with the flags that they get."""
     known = event_rows.by_id(txn, {event.event_id for event in events})
-    cited = {each for event in events for each in event.auth_events}
+    cited = {each for event in events for each in cited_by(event)}
     accepted: dict[EventID, Event] = {}
     rejected: set[EventID] = set()
     for row in event_rows.by_id(txn, cited).values():
@@ -76,14 +83,10 @@ def _judge_all(
         if row.flags & EventFlag.REJECTED:
             rejected.add(row.event_id)
     judged: list[tuple[Event, int]] = []
-    create = _find_create(txn, room_id, version)
     for event in events:
-        if event.event_id in known:
+        if event.event_id in known or any(each not in accepted for each in cited_by(event)):
             continue
-        if event.type == "m.room.create" and version.room_id_is_create_event_id:
-            create = event
-        if any(each not in accepted for each in event.auth_events):
-            continue
+        create = accepted[create_id_of_room(room_id)] if _is_implied(event) else None
         reason = _refusal(event, [accepted[each] for each in event.auth_events], rejected, create)
         flags = EventFlag.OUTLIER
         if reason is not None:
@@ -94,11 +97,9 @@ def _judge_all(
     return judged
 
 
-def _find_create(txn: Transaction, room_id: RoomID, version: RoomVersion) -> Event | None:
-    if not version.room_id_is_create_event_id:
-        return None
-    row = event_rows.find(txn, create_id_of_room(room_id))
-    return None if row is None else Event.from_json(row.json, version, row.event_id)
+def _is_implied(event: Event) -> bool:
+    """Whether the create event authorises the event without being named."""
+    return event.version.room_id_is_create_event_id and event.type != "m.room.create"
 
 
 def _refusal(

@@ -72,13 +72,13 @@ class User(Client):
         answer = await self.request("POST", "/createRoom", body | options)
         return RoomID(answer["room_id"])
 
-    async def joins(self, room: str, **body: Any) -> RoomID:
+    async def joins(self, room: str, *, via: Iterable[str] = (), **body: Any) -> RoomID:
         """Join a room by its ID or alias."""
-        answer = await self.request("POST", f"/join/{segment(room)}", body)
+        answer = await self.request("POST", f"/join/{segment(room)}", body, query={"via": list(via)})
         return RoomID(answer["room_id"])
 
-    async def knocks(self, room: str, **body: Any) -> RoomID:
-        answer = await self.request("POST", f"/knock/{segment(room)}", body)
+    async def knocks(self, room: str, *, via: Iterable[str] = (), **body: Any) -> RoomID:
+        answer = await self.request("POST", f"/knock/{segment(room)}", body, query={"via": list(via)})
         return RoomID(answer["room_id"])
 
     async def leaves(self, room: str, **body: Any) -> None:

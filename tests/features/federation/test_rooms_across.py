@@ -1,0 +1,189 @@
+"""Two people on two servers."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.harness.network import Network
+from tests.harness.refusals import refused
+from tests.harness.server import Server
+from tests.harness.user import User
+
+VERSIONS = ["1", "6", "10", "11", "12"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_who_is_invited_joins_and_talks(alice: User, bob: User, version: str) -> None:
+    room = await alice.creates_room(inviting=bob, name="Tea", version=version)
+    await bob.sees(room, membership="invite", state={"m.room.name": {"name": "Tea"}})
+    await bob.joins(room)
+    await alice.sees(room, member={bob: "join"})
+    await alice.says(room, "hello")
+    await bob.sees(room, "hello", member={alice: "join"})
+    await bob.says(room, "hello yourself")
+    await alice.sees(room, "hello", "hello yourself")
+    await alice.sets(room, "m.room.topic", {"topic": "cakes"})
+    await bob.sees(room, state={"m.room.topic": {"topic": "cakes"}})
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_who_comes_by_an_alias_is_let_in(alice: User, bob: User, version: str) -> None:
+    room = await alice.creates_room(public=True, room_alias_name="tea", version=version)
+    assert await bob.joins("#tea:one.test") == room
+    await alice.sees(room, member={bob: "join"})
+    said = await bob.says(room, "a secret")
+    await alice.sees(room, "a secret")
+    await bob.redacts(room, said)
+    await alice.waits_until(
+        lambda client: any(one["type"] == "m.room.redaction" for one in client.rooms[room].timeline),
+        "the redaction",
+    )
+    assert (await alice.event(room, said))["content"] == {}
+    said = await alice.says(room, "in haste")
+    await bob.sees(room, event=said)
+    await alice.redacts(room, said)
+    await bob.waits_until(
+        lambda client: client.rooms[room].timeline[-1]["type"] == "m.room.redaction", "the redaction"
+    )
+    assert (await bob.event(room, said))["content"] == {}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_who_is_kicked_is_out_and_may_return(alice: User, bob: User, version: str) -> None:
+    room = await alice.creates_room(public=True, version=version)
+    await bob.joins(room, via=["one.test"])
+    await alice.sees(room, member={bob: "join"})
+    await alice.kicks(room, bob)
+    await bob.sees(room, membership="leave")
+    await alice.says(room, "not for bob")
+    with refused("M_FORBIDDEN", 403):
+        await bob.says(room, "still here?")
+    await bob.joins(room, via=["one.test"])
+    await alice.says(room, "welcome back")
+    await bob.sees(room, "welcome back", membership="join")
+    await bob.says(room, "thanks")
+    await alice.sees(room, "welcome back", "thanks")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_the_banned_stay_out(alice: User, bob: User, version: str) -> None:
+    room = await alice.creates_room(public=True, version=version)
+    await bob.joins(room, via=["one.test"])
+    await alice.sees(room, member={bob: "join"})
+    await alice.bans(room, bob)
+    await bob.sees(room, membership="leave")
+    with refused("M_FORBIDDEN", 403):
+        await bob.joins(room, via=["one.test"])
+    await alice.unbans(room, bob)
+    await bob.joins(room, via=["one.test"])
+    await alice.sees(room, member={bob: "join"})
+
+
+async def test_who_leaves_is_seen_to_leave(alice: User, bob: User) -> None:
+    room = await alice.creates_room(inviting=bob)
+    await bob.sees(room, membership="invite")
+    await bob.joins(room)
+    await alice.sees(room, member={bob: "join"})
+    await bob.leaves(room)
+    await alice.sees(room, member={bob: "leave"})
+    await bob.sees(room, membership="leave")
+
+
+async def test_an_invitation_is_declined(alice: User, bob: User) -> None:
+    room = await alice.creates_room(inviting=bob)
+    await bob.sees(room, membership="invite")
+    await bob.leaves(room)
+    await alice.sees(room, member={bob: "leave"})
+    await bob.sees(room, membership="leave")
+
+
+async def test_an_invitation_is_declined_though_its_server_is_gone(
+    one: Server, alice: User, bob: User, network: Network
+) -> None:
+    room = await alice.creates_room(inviting=bob)
+    await bob.sees(room, membership="invite")
+    network.cut("one.test", "two.test")
+    await bob.leaves(room)
+    await bob.sees(room, membership="leave")
+
+
+@pytest.mark.parametrize("version", ["7", "10", "12"])
+async def test_who_knocks_is_let_in(alice: User, bob: User, version: str) -> None:
+    room = await alice.creates_room(
+        version=version,
+        name="Tea",
+        initial_state=[
+            {"type": "m.room.join_rules", "state_key": "", "content": {"join_rule": "knock"}}
+        ],
+    )
+    await bob.knocks(room, via=["one.test"])
+    await bob.sees(room, membership="knock", state={"m.room.name": {"name": "Tea"}})
+    await alice.sees(room, member={bob: "knock"})
+    await alice.invites(room, bob)
+    await bob.sees(room, membership="invite")
+    await bob.joins(room)
+    await alice.sees(room, member={bob: "join"})
+
+
+async def test_a_knock_is_taken_back(alice: User, bob: User) -> None:
+    room = await alice.creates_room(
+        initial_state=[{"type": "m.room.join_rules", "state_key": "", "content": {"join_rule": "knock"}}]
+    )
+    await bob.knocks(room, via=["one.test"])
+    await alice.sees(room, member={bob: "knock"})
+    await bob.leaves(room)
+    await alice.sees(room, member={bob: "leave"})
+
+
+@pytest.mark.parametrize("version", ["8", "10", "11", "12"])
+async def test_members_of_one_room_may_join_another(alice: User, bob: User, version: str) -> None:
+    hall = await alice.creates_room(public=True, version=version)
+    allow = [{"type": "m.room_membership", "room_id": hall}]
+    chamber = await alice.creates_room(
+        version=version,
+        initial_state=[
+            {
+                "type": "m.room.join_rules",
+                "state_key": "",
+                "content": {"join_rule": "restricted", "allow": allow},
+            }
+        ],
+    )
+    with refused("M_FORBIDDEN", 403):
+        await bob.joins(chamber, via=["one.test"])
+    await bob.joins(hall, via=["one.test"])
+    await alice.sees(hall, member={bob: "join"})
+    await bob.joins(chamber, via=["one.test"])
+    await alice.sees(chamber, member={bob: "join"})
+    await bob.says(chamber, "cosy")
+    await alice.sees(chamber, "cosy")
+
+
+async def test_typing_receipts_and_presence_are_passed_on(alice: User, bob: User) -> None:
+    room = await alice.creates_room(inviting=bob)
+    await bob.sees(room, membership="invite")
+    await bob.joins(room)
+    said = await alice.says(room, "hello")
+    await bob.sees(room, "hello")
+    await bob.types_in(room)
+    await alice.sees(room, typing=[bob])
+    await bob.stops_typing_in(room)
+    await alice.sees(room, typing=[])
+    await bob.reads(room, said)
+    await alice.sees(room, read={bob: said})
+    await bob.request("PUT", f"/presence/{bob.user_id}/status", {"presence": "unavailable", "status_msg": "tea"})
+    await alice.waits_until(
+        lambda client: client.presence.get(bob.user_id, {}).get("status_msg") == "tea", "bob's presence"
+    )
+
+
+async def test_servers_that_are_not_wanted_are_kept_out(alice: User, bob: User) -> None:
+    room = await alice.creates_room(public=True)
+    await bob.joins(room, via=["one.test"])
+    await alice.sees(room, member={bob: "join"})
+    await alice.sets(room, "m.room.server_acl", {"allow": ["*"], "deny": ["two.test"]})
+    await bob.sees(room, state={"m.room.server_acl": {"allow": ["*"], "deny": ["two.test"]}})
+    await bob.says(room, "hello?")
+    await alice.says(room, "quiet")
+    await alice.sees(room, "quiet")
+    assert alice.room(room).bodies() == ["quiet"]
