@@ -11,6 +11,7 @@ from homeserver.app.users import Users
 from homeserver.rooms.access import RoomAccess
 from homeserver.rooms.aliases import Aliases
 from homeserver.rooms.bundles import Bundles
+from homeserver.rooms.concealed import Concealed
 from homeserver.rooms.creation import RoomCreation
 from homeserver.rooms.delayed import DelayedEvents
 from homeserver.rooms.departures import Departures
@@ -58,7 +59,8 @@ class RoomServices:
         )
         self.writer = core.writer
         self.state_at = core.state_at
-        self.visibility = Visibility(db, self.state_at)
+        self.concealed = Concealed(db, notifier)
+        self.visibility = Visibility(db, self.state_at, self.concealed)
         self.history = History(db, self.visibility)
         self.access = RoomAccess(db, self.rooms, self.state_at, self.visibility)
         self.profiles = StoredMemberProfiles(db)

@@ -10,6 +10,7 @@ from homeserver.app.appservices import registered
 from homeserver.app.e2ee import E2ee, E2eeParts, user_parts
 from homeserver.app.features import Features
 from homeserver.app.federation import Federation
+from homeserver.app.im import ImServices
 from homeserver.app.media import MediaServices
 from homeserver.app.oauth import OAuth, with_oauth
 from homeserver.app.room_core import RoomCore
@@ -91,6 +92,7 @@ class Services:
         )
         self.audience = PresenceAudience(db, self.rooms.rooms, self.sync.feeds, notifier)
         self.media = MediaServices(config, surroundings, federation.media)
+        self.im = ImServices(config, surroundings, self.rooms)
         self.social = SocialServices(config, surroundings, self.rooms)
         self._presence_endpoints = PresenceEndpoints(self.presence, self.audience, clock)
         methods = StreamMethods(
@@ -153,6 +155,7 @@ class Services:
         await self.e2ee.start()
         await self.media.start()
         await self.features.start()
+        await self.im.start()
         await self.social.start()
 
     def begin_stopping(self) -> None:

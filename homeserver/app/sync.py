@@ -57,7 +57,14 @@ class SyncServices:
         self.sections = RoomSections(rooms.history, rooms.state_at, self.fragments, LazyMembers())
         self.departed = DepartedSections(rooms.rooms, rooms.history, rooms.state_at, rooms.stripped)
         self.composer = Composer(
-            rooms.rooms, notifier, rooms.history, self.sections, self.departed, self.own_data, tuple(extras)
+            rooms.rooms,
+            notifier,
+            rooms.history,
+            self.sections,
+            self.departed,
+            self.own_data,
+            rooms.concealed,
+            tuple(extras),
         )
         self.polls = LongPolls(self.feeds, self.composer, clock)
         self.sliding = SlidingSync(

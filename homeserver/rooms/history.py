@@ -171,7 +171,9 @@ class History:
             events = [event for event in events if accept(event)]
         if ignored:
             events = [e for e in events if e.event.sender not in ignored or e.event.state_key is not None]
-        return events if trusted else await self._visibility.visible(room, user_id, events)
+        if trusted:
+            return list(await self._visibility.concealed.without(user_id, room.room_id, events))
+        return await self._visibility.visible(room, user_id, events)
 
     @staticmethod
     def _in_memory(

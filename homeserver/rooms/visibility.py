@@ -12,6 +12,7 @@ import msgspec
 
 from homeserver.events.visibility import HISTORY_VISIBILITY, may_see, visibility_of
 from homeserver.ids import RoomID, StateKey, UserID
+from homeserver.rooms.concealed import Concealed
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.state_at import StateAt
 from homeserver.rooms.timeline import TimelineEvent
@@ -27,16 +28,18 @@ OPEN = frozenset({"shared", "world_readable"})
 class Visibility:
     """Decides which events of a room a user may see."""
 
-    def __init__(self, db: Database, state_at: StateAt) -> None:
+    def __init__(self, db: Database, state_at: StateAt, concealed: Concealed) -> None:
         self._db = db
         self._state_at = state_at
+        self.concealed = concealed
 
     async def visible(
         self, room: LiveRoom, user_id: UserID, events: Sequence[TimelineEvent]
     ) -> list[TimelineEvent]:
-        """The events that the user may see, in the same order."""
+        """The events that the user may and wants to see, in the same order."""
         if not events:
             return []
+        events = await self.concealed.without(user_id, room.room_id, events)
         joined_until = await self._joined_until(room, user_id)
         if joined_until == inf and await self._are_open(room, events):
             return list(events)

@@ -40,6 +40,8 @@ class LogKind(IntEnum):
     REDACTION = 15
     SESSION = 16
     """Sessions of a user ended, or their account's flags changed."""
+    DELIVERY = 18
+    """A message has reached a device of a reader: `user_id` is its sender, `ref` the reader."""
     FEDERATION_EDU = 17
     """A message is owed to other servers; the payload names them."""
 

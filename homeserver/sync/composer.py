@@ -13,6 +13,7 @@ from typing import Protocol
 import msgspec
 
 from homeserver.ids import RoomID, UserID
+from homeserver.rooms.concealed import Concealed
 from homeserver.rooms.history import History
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.registry import Rooms
@@ -67,6 +68,7 @@ class Composer:
         sections: RoomSections,
         departed: DepartedSections,
         own: StoredOwnData,
+        concealed: Concealed,
         extras: tuple[Extras, ...] = (),
     ) -> None:
         self._rooms = rooms
@@ -75,6 +77,7 @@ class Composer:
         self._sections = sections
         self._departed = departed
         self._own = own
+        self._concealed = concealed
         self._extras = extras
 
     def now(self) -> StreamToken:
@@ -165,7 +168,10 @@ class Composer:
         ignored: frozenset[UserID],
         account_data: Mapping[RoomID, list[bytes]],
     ) -> bytes | None:
-        look = Look(request, room, view, request.since, until, ignored)
+        hidden = self._concealed.find(request.user_id)
+        if hidden is None:
+            hidden = await self._concealed.load(request.user_id)
+        look = Look(request, room, view, request.since, until, ignored, hidden.get(room_id))
         if room.unread.find(request.user_id) is None:
             await self._history.unread_counts(room, request.user_id, view.joined_at)
         shared = self._sections.ready(look)

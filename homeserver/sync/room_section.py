@@ -25,6 +25,7 @@ from homeserver.sync.feeds import RoomView
 from homeserver.sync.fragments import FragmentKey, Fragments
 from homeserver.sync.lazy_members import LazyMembers
 from homeserver.sync.request import SyncRequest
+from storage.concealment import Concealment
 
 _encode = msgspec.json.encode
 
@@ -39,6 +40,8 @@ class Look:
     since: StreamToken | None
     until: StreamToken
     ignored: frozenset[UserID]
+    concealed: Concealment | None = None
+    """What the reader has hidden of the room."""
 
     @property
     def is_first(self) -> bool:
@@ -119,7 +122,7 @@ class RoomSections:
 
     def _is_shared(self, look: Look) -> bool:
         """Whether every member who looks from here to there sees the same."""
-        if look.ignored or not look.request.filter.room.is_shareable:
+        if look.ignored or look.concealed or not look.request.filter.room.is_shareable:
             return False
         if look.is_first and look.room.history_visibility not in ("shared", "world_readable"):
             return False
@@ -154,7 +157,9 @@ class RoomSections:
             trusted=not look.is_first,
         )
         start = found.events[0].position - 1 if found.events else look.until.position
-        limited = found.more
+        # A reader who has cleared the room is to drop what their client still has of it.
+        cleared_at = 0 if look.concealed is None else look.concealed.cleared_at
+        limited = found.more or (not look.is_first and cleared_at > look.after)
         return Window(found.events, limited, start)
 
     async def _state(self, look: Look, window: Window) -> dict[StateKey, Event]:

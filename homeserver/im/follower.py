@@ -1,0 +1,172 @@
+"""Projections: tables made of the log and nothing else, kept up by a follower, and made anew by one call.
+
+A projection's rows are a function of what is committed, so following entry by entry and rebuilding give the same. Nobody
+reads one without `settled`, which waits until the follower has passed everything that was announced before: whoever has
+written sees what they wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+
+from homeserver.runtime.clock import Clock, Timer
+from homeserver.runtime.notifier import LogEntry, Notifier
+from homeserver.runtime.tasks import Tasks
+from storage import followers, log
+from storage.database import Database
+from storage.transaction import Transaction
+
+GATHER_S = 0.1
+"""How long entries gather before they are dealt with, if nobody waits for them: a busy room costs a write now and then."""
+BATCH = 500
+SAVE_PLACE_EVERY = 1000
+
+
+class Projection(Protocol):
+    """One set of tables."""
+
+    def wants(self, entry: LogEntry) -> bool:
+        """Whether the entry may change the tables; cheap, and right for entries without a payload too."""
+        ...
+
+    def apply(self, txn: Transaction, entries: Sequence[LogEntry]) -> None:
+        """Bring the tables up to date with entries that are wanted."""
+        ...
+
+    def clear(self, txn: Transaction) -> None:
+        """Empty the tables."""
+        ...
+
+    def rebuild(self, txn: Transaction) -> None:
+        """Fill the empty tables from what is committed."""
+        ...
+
+
+class Follower:
+    """Keeps some projections up, under one name and one stored place."""
+
+    def __init__(
+        self,
+        name: str,
+        projections: Sequence[Projection],
+        db: Database,
+        notifier: Notifier,
+        clock: Clock,
+        tasks: Tasks,
+    ) -> None:
+        self._name = name
+        self._projections = tuple(projections)
+        self._db = db
+        self._notifier = notifier
+        self._clock = clock
+        self._tasks = tasks
+        self._place = 0
+        self._saved = 0
+        self._heard: list[LogEntry] = []
+        self._timer: Timer | None = None
+        self._is_running = False
+        self._is_started = False
+        self._waiting: list[tuple[int, Deferred[None]]] = []
+        notifier.subscribe(self._on_entries)
+
+    async def start(self) -> None:
+        """Deal with what was committed since the last run."""
+        self._place = self._saved = await self._db.read(followers.load_place, self._name)
+        while True:
+            entries = await self._db.read(log.entries_after, self._place, BATCH)
+            if not entries:
+                break
+            await self._take(entries, save=True)
+        self._is_started = True
+        self._place = max(self._place, self._saved)
+        if self._heard:
+            self._run_soon(0)
+
+    async def settled(self) -> None:
+        """Wait until everything that has been announced is in the tables."""
+        goal = self._notifier.position
+        if self._place >= goal:
+            return
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append((goal, waiting))
+        self._run_soon(0)
+        await waiting
+
+    async def rebuild(self) -> None:
+        """Make the tables anew from what is committed."""
+        await self._db.run(self._rebuild)
+
+    def _rebuild(self, txn: Transaction) -> None:
+        for projection in self._projections:
+            projection.clear(txn)
+        for projection in self._projections:
+            projection.rebuild(txn)
+        # What is rebuilt contains everything that is committed; following it once more changes nothing.
+        followers.save_place(txn, self._name, min(self._place, log.last_position(txn)))
+
+    def _on_entries(self, entries: Sequence[LogEntry]) -> None:
+        self._heard.extend(entries)
+        if self._is_started:
+            self._run_soon(0 if self._waiting else GATHER_S)
+
+    def _run_soon(self, delay_s: float) -> None:
+        if self._is_running or not self._is_started:
+            return
+        if self._timer is not None:
+            if delay_s > 0:
+                return
+            self._timer.cancel()
+        if delay_s > 0:
+            self._timer = self._clock.call_later(delay_s, self._run)
+        else:
+            self._timer = None
+            self._run()
+
+    def _run(self) -> None:
+        self._timer = None
+        self._is_running = True
+        self._tasks.spawn(f"projections {self._name}", self._follow())
+
+    async def _follow(self) -> None:
+        try:
+            while self._heard:
+                heard, self._heard = self._heard[:BATCH], self._heard[BATCH:]
+                try:
+                    await self._take([entry for entry in heard if entry.position > self._place], save=False)
+                except BaseException:
+                    self._heard = [*heard, *self._heard]
+                    raise
+                self._wake()
+        finally:
+            self._is_running = False
+            self._wake()
+
+    async def _take(self, entries: Sequence[LogEntry], *, save: bool) -> None:
+        if not entries:
+            return
+        wanted = [
+            (projection, found)
+            for projection in self._projections
+            if (found := [entry for entry in entries if projection.wants(entry)])
+        ]
+        place = entries[-1].position
+        if wanted or save or place - self._saved >= SAVE_PLACE_EVERY:
+            await self._db.run(self._apply, wanted, place)
+            self._saved = place
+        self._place = place
+
+    def _apply(
+        self, txn: Transaction, wanted: Sequence[tuple[Projection, Sequence[LogEntry]]], place: int
+    ) -> None:
+        for projection, entries in wanted:
+            projection.apply(txn, entries)
+        followers.save_place(txn, self._name, place)
+
+    def _wake(self) -> None:
+        ready = [waiting for goal, waiting in self._waiting if goal <= self._place or not self._heard]
+        self._waiting = [pair for pair in self._waiting if not (pair[0] <= self._place or not self._heard)]
+        for waiting in ready:
+            waiting.callback(None)
