@@ -169,7 +169,5 @@ class RoomHistoryEndpoints:
         return NearestEvent(found.event.event_id, found.event.origin_server_ts)
 
     def _transaction(self, pdus: Iterable[bytes]) -> RawJson:
-        head = msgspec.json.encode(
-            {"origin": self._server_name, "origin_server_ts": self._clock.now_ms()}
-        )
+        head = msgspec.json.encode({"origin": self._server_name, "origin_server_ts": self._clock.now_ms()})
         return RawJson(b'%b,"pdus":[%b]}' % (head[:-1], b",".join(pdus)))

@@ -7,7 +7,9 @@ from federation.inbound.edus import EduHandler, EduHandlers, PassingEdus
 from federation.inbound.history import RoomHistoryEndpoints
 from federation.inbound.invites import InviteEndpoints
 from federation.inbound.joins import HandshakeEndpoints
+from federation.inbound.queries import DirectoryQueryEndpoints, UserQueryEndpoints
 from federation.inbound.transactions import TransactionEndpoints
+from federation.inbound.user_keys import UserKeyEndpoints
 from federation.outbound.sender import FederationSender
 from federation.wire.edus import UserPresence
 from homeserver.app.e2ee import E2ee
@@ -16,6 +18,7 @@ from homeserver.app.federation import Federation
 from homeserver.app.room_core import RoomCore
 from homeserver.app.rooms import RoomParts, RoomServices
 from homeserver.app.surroundings import Surroundings
+from homeserver.app.users import Users
 from homeserver.ids import RoomID, ServerName, UserID
 from homeserver.presence.presence import Presence
 from homeserver.presence.states import PresenceState
@@ -37,6 +40,7 @@ from homeserver.rooms.receiving import Receiving
 from homeserver.rooms.remote_directory import FederatedDirectory
 from homeserver.rooms.restricted import RestrictedJoins
 from homeserver.rooms.server_visibility import ServerVisibility
+from homeserver.rooms.spaces import Spaces
 from homeserver.rooms.told import RoomTelling
 from homeserver.rooms.turns import Turns
 
@@ -99,6 +103,8 @@ class FederationServices:
         rooms: RoomServices,
         presence: Presence,
         e2ee: E2ee,
+        users: Users,
+        spaces: Spaces,
     ) -> None:
         server_name = config.server.server_name
         db, clock = surroundings.database, surroundings.clock
@@ -136,6 +142,21 @@ class FederationServices:
                 server_name=server_name,
             ),
         ]
+        self._handlers += [
+            DirectoryQueryEndpoints(
+                rooms.aliases,
+                rooms.directory,
+                spaces,
+                publishes_rooms=config.server.allow_public_rooms_over_federation,
+            ),
+            UserQueryEndpoints(
+                users.profiles,
+                users.short_tokens,
+                server_name=server_name,
+                tells_profiles=config.federation.allow_profile_lookup_over_federation,
+            ),
+            UserKeyEndpoints(e2ee.answers),
+        ]
         self._rooms = rooms
         self._core = core
         self._presence = presence
@@ -148,7 +169,7 @@ class FederationServices:
     def tell(self, sender: FederationSender) -> None:
         """Have other servers told of what passes: who types, and who is there."""
 
-        def tell_typing(room_id: RoomID, user_id: UserID, is_typing: bool) -> None:
+        def tell_typing(room_id: RoomID, user_id: UserID, is_typing: bool) -> None:  # noqa: FBT001  # as Typing calls it
             sender.typing_changed(room_id, user_id, typing=is_typing)
 
         self._rooms.typing.subscribe(tell_typing)
@@ -165,8 +186,6 @@ class FederationServices:
         if servers:
             ago_ms = max(0, self._clock.now_ms() - state.last_active_ms) if state.last_active_ms else None
             sender.presence_changed(
-                UserPresence(
-                    user_id, state.presence, ago_ms, state.currently_active, state.status_msg
-                ),
+                UserPresence(user_id, state.presence, ago_ms, state.currently_active, state.status_msg),
                 servers,
             )

@@ -32,6 +32,7 @@ from homeserver.rooms.numbers import EventNumbers
 from homeserver.sync.presence_section import PresenceAudience, PresenceSection
 from homeserver.sync.sliding.encryption import EncryptionExtension, ToDeviceExtension
 from homeserver.sync.socket import SocketServices
+from homeserver.users.remote_profiles import FederatedProfiles
 
 
 class Services:
@@ -57,7 +58,11 @@ class Services:
             surroundings.randomness,
             limiter,
             surroundings.executor,
-            replace(with_oauth(user_parts(surroundings), config), appservices=appservices),
+            replace(
+                with_oauth(user_parts(surroundings), config),
+                appservices=appservices,
+                remote_profiles=FederatedProfiles(federation.client),
+            ),
         )
         self.oauth = OAuth(config, surroundings, self.users)
         e2ee_parts = E2eeParts(remote_keys=federation.client, oauth=self.oauth.tokens)
@@ -66,9 +71,6 @@ class Services:
         abroad = RoomsAbroad(config, surroundings, core, federation)
         self.rooms = RoomServices(config, surroundings, self.users, core, abroad.parts)
         self.presence = Presence(db, notifier, clock, enabled=config.presence.enabled)
-        self.federation = FederationServices(
-            config, surroundings, core, abroad, self.rooms, self.presence, self.e2ee
-        )
         presence_section = PresenceSection(self.presence, self.rooms.rooms, clock)
         self.sync = SyncServices(
             config,
@@ -89,6 +91,17 @@ class Services:
             presence_section,
             federation,
             appservices,
+        )
+        self.federation = FederationServices(
+            config,
+            surroundings,
+            core,
+            abroad,
+            self.rooms,
+            self.presence,
+            self.e2ee,
+            self.users,
+            self.features.spaces.spaces,
         )
         self.audience = PresenceAudience(db, self.rooms.rooms, self.sync.feeds, notifier)
         self.media = MediaServices(config, surroundings, federation.media)

@@ -90,7 +90,9 @@ class Arrival:
             try:
                 check_event_auth(join, standing.state)
             except AuthRejected as error:
-                raise RemoteError(f"the join does not follow from the state that was told: {error}") from error
+                raise RemoteError(
+                    f"the join does not follow from the state that was told: {error}"
+                ) from error
             await self._append(version, admission, standing)
 
     async def _append(self, version: RoomVersion, admission: Admission, standing: _Standing) -> None:

@@ -38,7 +38,9 @@ _log = structlog.get_logger(__name__)
 MAX_SERVERS = 10
 """How many servers are asked to let somebody in."""
 
-_ELSEWHERE = frozenset({"M_UNABLE_TO_AUTHORISE_JOIN", "M_UNABLE_TO_GRANT_JOIN", "M_UNABLE_DUE_TO_PARTIAL_STATE"})
+_ELSEWHERE = frozenset(
+    {"M_UNABLE_TO_AUTHORISE_JOIN", "M_UNABLE_TO_GRANT_JOIN", "M_UNABLE_DUE_TO_PARTIAL_STATE"}
+)
 """Refusals after which another server may still say yes."""
 
 _VOICES = frozenset({"M_INCOMPATIBLE_ROOM_VERSION", "M_UNSUPPORTED_ROOM_VERSION", "M_INVITE_BLOCKED"})
@@ -127,7 +129,9 @@ class RemoteHandshakes:
         chain = await self._gate.check(answer.auth_chain, version, event.room_id)
         refused = {**state.refused, **chain.refused}
         if refused:
-            _log.info("some of a room's state does not pass", room=event.room_id, via=server, events=len(refused))
+            _log.info(
+                "some of a room's state does not pass", room=event.room_id, via=server, events=len(refused)
+            )
         return Admission(
             join=event,
             state=[each for each in state.events if each.key is not None],
@@ -263,5 +267,3 @@ def _told_to_client(error: RemoteError, what: str) -> MatrixError:
     if error.status == 404:
         return NotFound(message)
     return MatrixError(message, status=502, errcode="M_UNKNOWN")
-
-

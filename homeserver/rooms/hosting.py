@@ -136,9 +136,7 @@ class Hosting:
             await self._restricted.authoriser_for(room, user_id)
             sign_event(pdu, room.version, self._server_name, self._key)
         event = await self._take(origin, room, event_id, pdu)
-        state = await self._telling.state_before(
-            room, event, only_for=user_id if omit_members else None
-        )
+        state = await self._telling.state_before(room, event, only_for=user_id if omit_members else None)
         servers = sorted(room.joined_servers) if omit_members else None
         return LetIn(event, state, servers)
 

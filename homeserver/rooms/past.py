@@ -25,9 +25,7 @@ class Past:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def before(
-        self, room: LiveRoom, event_ids: Collection[EventID], limit: int
-    ) -> list[TimelineEvent]:
+    async def before(self, room: LiveRoom, event_ids: Collection[EventID], limit: int) -> list[TimelineEvent]:
         """The events and what came before them, the deepest first."""
         return await self._db.read(_walk, room, event_ids, frozenset(), limit, 0, include_starts=True)
 

@@ -18,9 +18,7 @@ class FederatedDirectory:
     def __init__(self, client: FederationClient) -> None:
         self._client = client
 
-    async def query_directory(
-        self, server: ServerName, alias: RoomAlias
-    ) -> tuple[RoomID, list[ServerName]]:
+    async def query_directory(self, server: ServerName, alias: RoomAlias) -> tuple[RoomID, list[ServerName]]:
         """
         Raises:
             RemoteError: the server does not know, or makes no sense.

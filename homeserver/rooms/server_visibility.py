@@ -63,18 +63,12 @@ class ServerVisibility:
                 shown.append((each, joined))
                 continue
             state = states[each.state_before]
-            memberships = [
-                str(state[key].content.get("membership")) for key in members if key in state
-            ]
-            may_see = server_may_see(
-                each.event, state, memberships, domain=server, joined_later=joined
-            )
+            memberships = [str(state[key].content.get("membership")) for key in members if key in state]
+            may_see = server_may_see(each.event, state, memberships, domain=server, joined_later=joined)
             shown.append((each, may_see))
         return shown
 
-    async def pdus(
-        self, room: LiveRoom, server: ServerName, events: Sequence[TimelineEvent]
-    ) -> list[bytes]:
+    async def pdus(self, room: LiveRoom, server: ServerName, events: Sequence[TimelineEvent]) -> list[bytes]:
         """The events as the server gets them: what it may not see is redacted."""
         shown = await self.shown(room, server, events)
         return [seen_by(each.event, whole=whole).json for each, whole in shown]

@@ -112,9 +112,7 @@ async def test_who_knocks_is_let_in(alice: User, bob: User, version: str) -> Non
     room = await alice.creates_room(
         version=version,
         name="Tea",
-        initial_state=[
-            {"type": "m.room.join_rules", "state_key": "", "content": {"join_rule": "knock"}}
-        ],
+        initial_state=[{"type": "m.room.join_rules", "state_key": "", "content": {"join_rule": "knock"}}],
     )
     await bob.knocks(room, via=["one.test"])
     await bob.sees(room, membership="knock", state={"m.room.name": {"name": "Tea"}})
@@ -171,7 +169,9 @@ async def test_typing_receipts_and_presence_are_passed_on(alice: User, bob: User
     await alice.sees(room, typing=[])
     await bob.reads(room, said)
     await alice.sees(room, read={bob: said})
-    await bob.request("PUT", f"/presence/{bob.user_id}/status", {"presence": "unavailable", "status_msg": "tea"})
+    await bob.request(
+        "PUT", f"/presence/{bob.user_id}/status", {"presence": "unavailable", "status_msg": "tea"}
+    )
     await alice.waits_until(
         lambda client: client.presence.get(bob.user_id, {}).get("status_msg") == "tea", "bob's presence"
     )
