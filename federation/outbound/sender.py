@@ -94,6 +94,7 @@ class FederationSender:
         self._waiting: deque[LogEntry] = deque()
         self._deliveries: dict[ServerName, Delivery] = {}
         self._place_timer: Timer | None = None
+        self._is_stopped = False
         self._unsubscribe: Callable[[], None] = lambda: None
         self._sending = Sending(
             db=db,
@@ -135,6 +136,7 @@ class FederationSender:
     async def stop(self) -> None:
         """Take no more entries and remember the place. Transactions that are under way are the tasks' to end."""
         self._unsubscribe()
+        self._is_stopped = True
         if self._place_timer is not None and self._place_timer.active():
             self._place_timer.cancel()
         for delivery in self._deliveries.values():
@@ -299,6 +301,8 @@ class FederationSender:
     # The place.
 
     def _plan_to_save(self) -> None:
+        if self._is_stopped:
+            return
         if self._place_timer is None or not self._place_timer.active():
             self._place_timer = self._clock.call_later(PLACE_EVERY_S, self._save_in_time)
 
