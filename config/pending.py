@@ -36,7 +36,6 @@ PENDING = frozenset(
         "media.allowed_avatar_mimetypes",
         "media.max_avatar_size",
         "presence.include_offline_users_on_sync",
-        "push",
         "rate_limits.federation_rr_transactions_per_room_per_second",
         "rate_limits.rc_federation",
         "redis",

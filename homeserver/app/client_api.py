@@ -8,10 +8,14 @@ from homeserver.client_api.versions import VersionEndpoints
 from homeserver.client_api.well_known import WellKnownEndpoints
 
 
+BEYOND_RELEASES = ("org.matrix.msc3881",)
+"""Flags of open proposals that this server serves."""
+
+
 def client_handlers(config: Config) -> list[object]:
     """Everything under `/_matrix/client`, and the well-known files."""
     return [
-        VersionEndpoints(),
+        VersionEndpoints(features=BEYOND_RELEASES),
         WellKnownEndpoints(
             client=client_file(config), server=server_file(config), support=support_file(config)
         ),

@@ -6,6 +6,7 @@ from config import Config
 from homeserver.app.appservices import AppserviceServices
 from homeserver.app.federation import Federation
 from homeserver.app.legacy import legacy_sync_handlers
+from homeserver.app.push import PushServices
 from homeserver.app.rooms import RoomServices
 from homeserver.app.spaces import SpaceServices
 from homeserver.app.surroundings import Surroundings
@@ -35,15 +36,23 @@ class Features:
         tail = LogTail(surroundings.database, surroundings.notifier)
         self.spaces = SpaceServices(config, surroundings, rooms, federation.client)
         self.appservices = AppserviceServices(config, surroundings, rooms, presence, appservices, tail)
+        self.push = PushServices(config, surroundings, users, rooms, tail)
         self._legacy = legacy_sync_handlers(surroundings, rooms, sync, presence_section)
 
     def handlers(self) -> list[object]:
         """Their endpoints, for the router."""
-        return [*self.spaces.handlers(), *self.appservices.handlers(), *self._legacy]
+        return [
+            *self.spaces.handlers(),
+            *self.appservices.handlers(),
+            *self.push.handlers(),
+            *self._legacy,
+        ]
 
     async def start(self) -> None:
         """Begin what runs by itself."""
         await self.appservices.start()
+        await self.push.start()
 
     async def stop(self) -> None:
+        await self.push.stop()
         await self.appservices.stop()

@@ -13,6 +13,7 @@ from homeserver.app.federation import Federation
 from homeserver.app.im import ImServices
 from homeserver.app.media import MediaServices
 from homeserver.app.oauth import OAuth, with_oauth
+from homeserver.app.push import with_push
 from homeserver.app.room_core import RoomCore
 from homeserver.app.rooms import RoomServices
 from homeserver.app.rooms_abroad import FederationServices, RoomsAbroad
@@ -59,7 +60,7 @@ class Services:
             limiter,
             surroundings.executor,
             replace(
-                with_oauth(user_parts(surroundings), config),
+                with_oauth(with_push(user_parts(surroundings)), config),
                 appservices=appservices,
                 remote_profiles=FederatedProfiles(federation.client),
             ),

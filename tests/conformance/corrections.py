@@ -55,7 +55,6 @@ NOT_SERVED: Mapping[str, str] = {}
 NOT_SERVED_YET: Mapping[str, str] = {
     r"/_matrix/client/v3/(keys|room_keys|sendToDevice)/": "end-to-end encryption",
     r"/_matrix/federation/v1/user/": "end-to-end encryption",
-    r"/_matrix/client/v3/(pushers|notifications)": "push",
     r"/_matrix/client/v3/(account/3pid|.*/(email|msisdn)/requestToken)": "third-party identifiers",
     r"/_matrix/(client/v3/login/sso|client/v1/auth_metadata)": "single sign-on and OAuth",
     r"/_matrix/client/v3/(search|user_directory/search)$": "search",
