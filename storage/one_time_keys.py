@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from hashlib import blake2b
 from typing import NamedTuple
+from zlib import crc32
+
+import msgspec
 
 from storage.transaction import Slot, Transaction
 
@@ -33,32 +37,56 @@ class KeysLeft(NamedTuple):
     unused_fallbacks: list[str]
 
 
-CLAIMED_KEPT = 200
-"""Claimed keys remembered for each device and algorithm."""
+MAX_KEYS = 5000
+"""One-time keys that a device may have: what the largest of the clients' libraries keeps the secret halves of."""
+
+CLAIMED_KEPT = MAX_KEYS
+"""Claimed keys remembered for each device and algorithm: no upload that is repeated can have more."""
+
+_PRUNE_EVERY = 50
+_AT_ONCE = 500
 
 
-def find(txn: Transaction, user_id: str, device_id: str, names: Iterable[KeyName]) -> dict[KeyName, bytes]:
+class KnownKey(NamedTuple):
+    """A key of that name that was uploaded before; of a claimed one only the digest is left."""
+
+    digest: bytes
+    key_json: bytes | None
+
+
+def digest_of(key_json: bytes) -> bytes:
+    """What tells one key from another, whoever has signed it."""
+    key = msgspec.json.decode(key_json)
+    bare = key.get("key") if isinstance(key, dict) else key
+    return blake2b(msgspec.json.encode(bare), digest_size=16).digest()
+
+
+def find(txn: Transaction, user_id: str, device_id: str, names: Iterable[KeyName]) -> dict[KeyName, KnownKey]:
     """Those of the named one-time keys that the device has uploaded, be they claimed or not."""
     wanted = set(names)
     key_ids = sorted({name.key_id for name in wanted})
-    if not key_ids:
-        return {}
     user = txn.find_interned(user_id)
-    marks = ", ".join("?" * len(key_ids))
-    rows = txn.all(
-        "SELECT algorithm, key_id, key_json FROM one_time_keys WHERE user_name = ? AND device_id = ?"
-        f" AND key_id IN ({marks}) UNION ALL"
-        " SELECT algorithm, key_id, key_json FROM claimed_keys WHERE user_name = ? AND device_id = ?"
-        f" AND key_id IN ({marks})",
-        user,
-        device_id,
-        *key_ids,
-        user,
-        device_id,
-        *key_ids,
-    )
-    found = {KeyName(algorithm, key_id): bytes(key_json) for algorithm, key_id, key_json in rows}
-    return {name: key_json for name, key_json in found.items() if name in wanted}
+    found: dict[KeyName, KnownKey] = {}
+    for first in range(0, len(key_ids), _AT_ONCE):
+        some = key_ids[first : first + _AT_ONCE]
+        marks = ", ".join("?" * len(some))
+        rows = txn.all(
+            "SELECT algorithm, key_id, key_json, 0 FROM one_time_keys WHERE user_name = ? AND device_id = ?"
+            f" AND key_id IN ({marks}) UNION ALL"
+            " SELECT algorithm, key_id, digest, 1 FROM claimed_keys WHERE user_name = ? AND device_id = ?"
+            f" AND key_id IN ({marks})",
+            user,
+            device_id,
+            *some,
+            user,
+            device_id,
+            *some,
+        )
+        for algorithm, key_id, value, is_claimed in rows:
+            name, content = KeyName(algorithm, key_id), bytes(value)
+            if name in wanted:
+                found[name] = KnownKey(content, None) if is_claimed else KnownKey(digest_of(content), content)
+    return found
 
 
 def add(
@@ -131,8 +159,9 @@ def claim(
             position,
             key_id,
         ):
-            _remember_claim(txn, (user, device_id, algorithm, key_id, key_json, log()))
-            return ClaimedKey(KeyName(algorithm, str(key_id)), bytes(key_json), is_fallback=False)
+            name = KeyName(algorithm, str(key_id))
+            _remember_claim(txn, user, device_id, name, bytes(key_json), log())
+            return ClaimedKey(name, bytes(key_json), is_fallback=False)
     fallback = find_fallback(txn, user_id, device_id, algorithm)
     if fallback is None:
         return None
@@ -148,19 +177,32 @@ def claim(
     return ClaimedKey(KeyName(algorithm, key_id), key_json, is_fallback=True)
 
 
-def _remember_claim(txn: Transaction, row: tuple[object, ...]) -> None:
-    columns = ("user_name", "device_id", "algorithm", "key_id", "key_json", "position")
-    txn.put("claimed_keys", columns, row, columns[:4])
+def _remember_claim(
+    txn: Transaction, user: int, device_id: str, name: KeyName, key_json: bytes, position: Slot
+) -> None:
+    txn.put(
+        "claimed_keys",
+        ("user_name", "device_id", "algorithm", "key_id", "digest", "position"),
+        (user, device_id, *name, digest_of(key_json), position),
+        ("user_name", "device_id", "algorithm", "key_id"),
+    )
+    # Looking for what may be forgotten costs more than the claim: now and then is often enough.
+    if crc32(name.key_id.encode("utf-8", "surrogatepass")) % _PRUNE_EVERY:
+        return
     oldest = txn.value(
         "SELECT position FROM claimed_keys WHERE user_name = ? AND device_id = ? AND algorithm = ?"
         " ORDER BY position DESC LIMIT 1 OFFSET ?",
-        *row[:3],
+        user,
+        device_id,
+        name.algorithm,
         CLAIMED_KEPT,
     )
     if oldest is not None:
         txn.execute(
             "DELETE FROM claimed_keys WHERE user_name = ? AND device_id = ? AND algorithm = ? AND position <= ?",
-            *row[:3],
+            user,
+            device_id,
+            name.algorithm,
             oldest,
         )
 

@@ -26,9 +26,6 @@ from storage.database import Database
 from storage.one_time_keys import KeyName
 from storage.transaction import Transaction
 
-MAX_ONE_TIME_KEYS = 5000
-"""What the largest of the clients' libraries keeps the secret halves of."""
-
 _decode = msgspec.json.decode
 
 
@@ -89,8 +86,8 @@ def upload_in(txn: Transaction, user_id: UserID, device_id: DeviceID, upload: Up
             check_one_time_keys(upload.fallback_keys, user_id, device_id, signer),
         )
     counts = one_time_keys.keys_left(txn, user_id, device_id).counts
-    if upload.one_time_keys and sum(counts.values()) > MAX_ONE_TIME_KEYS:
-        raise InvalidParam(f"a device may have {MAX_ONE_TIME_KEYS} one-time keys")
+    if upload.one_time_keys and sum(counts.values()) > one_time_keys.MAX_KEYS:
+        raise InvalidParam(f"a device may have {one_time_keys.MAX_KEYS} one-time keys")
     return counts
 
 
@@ -124,25 +121,22 @@ def _save_fallbacks(
     for name, key in keys.items():
         before = one_time_keys.find_fallback(txn, user_id, device_id, name.algorithm)
         # The same key again, after an answer that was lost: if it has been used meanwhile, it stays used.
-        used = before is not None and before[0] == name.key_id and _is_same(before[1], key) and before[2]
+        used = (
+            before is not None
+            and before[0] == name.key_id
+            and one_time_keys.digest_of(before[1]) == one_time_keys.digest_of(key)
+            and before[2]
+        )
         one_time_keys.save_fallback(txn, user_id, device_id, name, key, used=used)
 
 
-def _check_same(name: KeyName, old: bytes, new: bytes) -> None:
-    if not _is_same(old, new):
+def _check_same(name: KeyName, known: one_time_keys.KnownKey, new: bytes) -> None:
+    if known.key_json != new and known.digest != one_time_keys.digest_of(new):
+        old = b"(claimed)" if known.key_json is None else known.key_json
         # COMPAT(clients): some look for this very sentence to find out that they have lost count of their keys.
         raise MatrixError(
             f"One time key {name} already exists. Old key: {old.decode()}; new key: {new.decode()}"
         )
-
-
-def _is_same(old: bytes, new: bytes) -> bool:
-    """Whether it is the same key, be it signed anew or not."""
-    return old == new or _bare(_decode(old)) == _bare(_decode(new))
-
-
-def _bare(key: Any) -> Any:
-    return key.get("key") if isinstance(key, dict) else key
 
 
 def _counts(txn: Transaction, user_id: UserID, device_id: DeviceID) -> one_time_keys.KeysLeft:

@@ -5,7 +5,7 @@ Spec: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3keysqu
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -101,27 +101,34 @@ class KeyQueries:
         """Have one server's lists: of those who share rooms with us for good, of others for this answer only."""
         slots = DeferredSemaphore(FETCHES_AT_ONCE)
         strangers: dict[UserID, list[str]] = {user: [] for user in users if user not in shared}
-        fetched = [user for user in users if user in shared]
-
-        async def attempt(work: Coroutine[Any, Any, None]) -> None:
-            try:
-                await work
-            except RemoteError as error:
-                failures[server] = failure_of(error)
+        fetched: list[UserID] = []
 
         async def fetch(user_id: UserID) -> None:
-            if server not in failures:
-                await attempt(self._remote_devices.fetch(user_id))
+            if server in failures:
+                return
+            try:
+                await self._remote_devices.fetch(user_id)
+            except RemoteError as error:
+                failures[server] = failure_of(error)
+                return
+            # The first copy of a list is no change that the log tells of.
+            self._rings.forget(user_id)
+            fetched.append(user_id)
 
         async def ask() -> None:
-            if strangers:
+            if not strangers:
+                return
+            try:
                 answer = await self._remote.query_user_keys(server, strangers, timeout_ms=timeout_ms)
-                rings.update(_rings_of(answer, strangers))
+            except RemoteError as error:
+                failures[server] = failure_of(error)
+                return
+            rings.update(_rings_of(answer, strangers))
 
         await gatherResults(
             [
-                Deferred.fromCoroutine(attempt(ask())),
-                *(slots.run(fetch, user) for user in fetched),
+                Deferred.fromCoroutine(ask()),
+                *(slots.run(fetch, user) for user in users if user in shared),
             ]
         )
         rings.update(await self._rings.load(fetched))

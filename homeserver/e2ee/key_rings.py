@@ -83,6 +83,7 @@ class KeyRings:
         self._given: Remembered[UserID, Given] = Remembered(db, _given_by, room=SIGNERS_KEPT)
         self.find = self._rings.find
         self.load = self._rings.load
+        self.forget = self._rings.forget
         self.find_given = self._given.find
         notifier.subscribe(self._on_entries)
 

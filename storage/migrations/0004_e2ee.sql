@@ -22,13 +22,13 @@ CREATE TABLE one_time_keys (
     PRIMARY KEY (user_name, device_id, algorithm, position, key_id)
 ) WITHOUT ROWID;
 
--- What was given out last, so that an upload that is repeated does not bring it back.
+-- Digests of what was given out last, so that an upload that is repeated does not bring it back.
 CREATE TABLE claimed_keys (
     user_name BIGINT NOT NULL,
     device_id TEXT NOT NULL,
     algorithm TEXT NOT NULL,
     key_id TEXT NOT NULL,
-    key_json BLOB NOT NULL,
+    digest BLOB NOT NULL,
     position BIGINT NOT NULL,
     PRIMARY KEY (user_name, device_id, algorithm, key_id)
 ) WITHOUT ROWID;

@@ -85,8 +85,8 @@ async def test_another_takes_its_place(alice: User, bob: User) -> None:
     first, body = asleep(alice, "first")
     await alice.request("PUT", PATH, body)
     await sends(bob, alice, {"n": 1}, device="first")
-    for name in ("second", "second"):
-        second, body = asleep(alice, name)
+    second, body = asleep(alice, "second")
+    for _ in range(2):
         await alice.request("PUT", PATH, body)
     assert (await alice.request("GET", PATH))["device_id"] == second.device_id
     devices = [one["device_id"] for one in (await alice.request("GET", "/devices"))["devices"]]

@@ -147,7 +147,8 @@ class TestRefusals:
             await alice.request("POST", "/keys/upload", {"fallback_keys": two})
 
     async def test_queries_that_make_no_sense(self, alice: User) -> None:
-        for body in ({}, {"device_keys": []}, {"device_keys": {"@alice:one.test": "all"}}):
+        bodies: list[dict[str, Any]] = [{}, {"device_keys": []}, {"device_keys": {"@alice:one.test": "all"}}]
+        for body in bodies:
             with refused("M_BAD_JSON", 400):
                 await alice.request("POST", "/keys/query", body)
         for path, field in (("/keys/query", "device_keys"), ("/keys/claim", "one_time_keys")):
