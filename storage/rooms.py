@@ -13,7 +13,7 @@ from storage.transaction import Transaction
 
 
 class RoomHead(NamedTuple):
-    """Where a room stands: the state after its extremities, those extremities with their depths, and sequence numbers."""
+    """Where a room is: the state after its extremities, those extremities with their depths, and sequence numbers."""
 
     state_root: NodeHash
     extremities: dict[EventID, int]
