@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from config import Config
 from homeserver.app.groups import GroupServices
+from homeserver.app.moments import MomentServices
 from homeserver.app.rooms import RoomServices
 from homeserver.app.surroundings import Surroundings
-from homeserver.im.acquaintance import DirectFriends
+from homeserver.im.acquaintance import Acquaintances
+from homeserver.im.follower import Follower
 
 
 class SocialServices:
     """What people do together, beyond talking to one another."""
 
-    def __init__(self, config: Config, surroundings: Surroundings, rooms: RoomServices) -> None:
-        friends = DirectFriends(surroundings.database)
+    def __init__(
+        self, config: Config, surroundings: Surroundings, rooms: RoomServices, follower: Follower
+    ) -> None:
+        self._follower = follower
+        friends = Acquaintances(surroundings.database, follower)
         self.groups = GroupServices(config, surroundings, rooms, friends)
+        self.moments = MomentServices(config, surroundings, rooms, friends)
 
     def handlers(self) -> list[object]:
-        return [*self.groups.handlers()]
+        return [*self.groups.handlers(), *self.moments.handlers()]
 
     async def start(self) -> None:
         self.groups.start()
+        await self.moments.start()
 
     def begin_stopping(self) -> None:
         self.groups.stop()
+        self._follower.stop()

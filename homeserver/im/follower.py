@@ -85,10 +85,17 @@ class Follower:
         if self._heard:
             self._run_soon(0)
 
+    def stop(self) -> None:
+        """Leave the rest for the next run: the place says where to go on."""
+        self._is_started = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     async def settled(self) -> None:
         """Wait until everything that has been announced is in the tables."""
         goal = self._notifier.position
-        if self._place >= goal:
+        if self._place >= goal or not self._is_started:
             return
         waiting: Deferred[None] = Deferred()
         self._waiting.append((goal, waiting))

@@ -99,19 +99,25 @@ class Composer:
     async def compose(self, feed: Feed, request: SyncRequest) -> Answer:
         """Everything since `request.since`, as one body."""
         since = request.since
-        moved = self._moved(feed, request)
-        joined: list[tuple[RoomID, RoomView, LiveRoom]] = []
-        for room_id, view in moved:
-            if view.membership == "join":
-                joined.append((room_id, view, self._rooms.find(room_id) or await self._rooms.load(room_id)))
-        ignored = self._own.ignored(feed.user_id)
-        if ignored is None:
-            ignored = await self._own.load_ignored(feed.user_id)
-        account_data: Mapping[RoomID, list[bytes]] = {}
-        global_data: list[bytes] = []
-        if since is None or request.full_state or feed.account_data > since.position:
-            global_data, account_data = await self._own.account_data(request)
-        until = self.now()
+        while True:
+            moved = self._moved(feed, request)
+            told = [(room_id, view.membership) for room_id, view in moved]
+            joined: list[tuple[RoomID, RoomView, LiveRoom]] = []
+            for room_id, view in moved:
+                if view.membership == "join":
+                    room = self._rooms.find(room_id) or await self._rooms.load(room_id)
+                    joined.append((room_id, view, room))
+            ignored = self._own.ignored(feed.user_id)
+            if ignored is None:
+                ignored = await self._own.load_ignored(feed.user_id)
+            account_data: Mapping[RoomID, list[bytes]] = {}
+            global_data: list[bytes] = []
+            if since is None or request.full_state or feed.account_data > since.position:
+                global_data, account_data = await self._own.account_data(request)
+            until = self.now()
+            # Whoever joined a room meanwhile must be told now: the token says that they know.
+            if told == [(room_id, view.membership) for room_id, view in self._moved(feed, request)]:
+                break
         shown = [await self._joined(request, *each, until, ignored, account_data) for each in joined]
         sections: list[bytes] = [section for section in shown if section]
         departed = await self._departed.sections(feed, request, moved, until, ignored)
