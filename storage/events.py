@@ -222,6 +222,11 @@ def reaches_back(txn: Transaction, room: int) -> bool:
     return txn.one("SELECT 1 FROM events WHERE room = ? AND position < 0 LIMIT 1", room) is not None
 
 
+def first_position(txn: Transaction, room: int) -> int:
+    """Where history that is fetched later ends: at the oldest of it, or before everything else."""
+    return min(0, int(txn.value("SELECT MIN(position) FROM events WHERE room = ?", room) or 0))
+
+
 def last_number(txn: Transaction) -> int:
     return int(txn.value("SELECT COALESCE(MAX(number), 0) FROM events") or 0)
 

@@ -16,7 +16,7 @@ from homeserver.rooms.creation import RoomCreation
 from homeserver.rooms.delayed import DelayedEvents
 from homeserver.rooms.departures import Departures
 from homeserver.rooms.directory import Directory, RemoteDirectory
-from homeserver.rooms.history import History
+from homeserver.rooms.history import Earlier, History
 from homeserver.rooms.member_profiles import ProfilePropagation, StoredMemberProfiles
 from homeserver.rooms.membership import Handshakes, Memberships
 from homeserver.rooms.read_markers import ReadMarkers
@@ -37,6 +37,7 @@ class RoomParts:
 
     handshakes: Handshakes = field(default_factory=Standalone)
     remote_directory: RemoteDirectory = field(default_factory=Standalone)
+    earlier: Earlier | None = None
 
 
 class RoomServices:
@@ -61,7 +62,7 @@ class RoomServices:
         self.state_at = core.state_at
         self.concealed = Concealed(db, notifier)
         self.visibility = Visibility(db, self.state_at, self.concealed)
-        self.history = History(db, self.visibility)
+        self.history = History(db, self.visibility, parts.earlier)
         self.access = RoomAccess(db, self.rooms, self.state_at, self.visibility)
         self.profiles = StoredMemberProfiles(db)
         self.memberships = Memberships(

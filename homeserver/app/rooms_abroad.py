@@ -23,6 +23,7 @@ from homeserver.ids import RoomID, ServerName, UserID
 from homeserver.presence.presence import Presence
 from homeserver.presence.states import PresenceState
 from homeserver.rooms.arrival import Arrival
+from homeserver.rooms.backfill import Backfill
 from homeserver.rooms.completing import TemplateSigner
 from homeserver.rooms.crowd import ExtremityMerge
 from homeserver.rooms.gaps import Gaps
@@ -88,7 +89,12 @@ class RoomsAbroad:
             core.writer,
             server_name=server_name,
         )
-        self.parts = RoomParts(handshakes=handshakes, remote_directory=FederatedDirectory(client))
+        backfill = Backfill(
+            db, core.rooms, client, self.gate, self.gaps, core.numbers, turns, server_name=server_name
+        )
+        self.parts = RoomParts(
+            handshakes=handshakes, remote_directory=FederatedDirectory(client), earlier=backfill
+        )
 
 
 class FederationServices:

@@ -47,7 +47,9 @@ class Append:
 
 
 @dataclass(slots=True)
-class _Redacted:
+class Redacted:
+    """An event that has lost its content, and why."""
+
     target: Event
     because: Event
 
@@ -61,7 +63,7 @@ def persist(txn: Transaction, append: Append, server_name: ServerName) -> None:
     else:
         number = txn.intern(room_id)
     slots: list[Slot | None] = []
-    redacted: list[_Redacted] = []
+    redacted: list[Redacted] = []
     positions: dict[EventID, Slot] = {}
     for event in append.events:
         slot = _insert(txn, number, event, is_known=event.event.event_id in append.promoted)
@@ -72,8 +74,9 @@ def persist(txn: Transaction, append: Append, server_name: ServerName) -> None:
             _relate(txn, number, event, slot)
             if append.is_remote:
                 redacted.extend(_redact_late(txn, number, event))
-                backward_extremities.close(txn, number, event.event.event_id)
             redacted.extend(_redact(txn, number, event, append.may_redact))
+        if append.is_remote:
+            backward_extremities.close(txn, number, event.event.event_id)
     backward_extremities.open_all(txn, number, append.gaps)
     room_rows.save_state_nodes(txn, number, append.new_nodes)
     head = append.head
@@ -102,9 +105,7 @@ def persist(txn: Transaction, append: Append, server_name: ServerName) -> None:
     txn.after_commit(_committed, append, slots, last, redacted)
 
 
-def _insert(
-    txn: Transaction, room: int, timeline_event: TimelineEvent, *, is_known: bool
-) -> Slot | None:
+def _insert(txn: Transaction, room: int, timeline_event: TimelineEvent, *, is_known: bool) -> Slot | None:
     event = timeline_event.event
     slot: Slot | None = None
     if not timeline_event.flags & (event_rows.EventFlag.OUTLIER | event_rows.EventFlag.REJECTED):
@@ -167,9 +168,17 @@ def _relate(txn: Transaction, room: int, timeline_event: TimelineEvent, slot: Sl
         )
 
 
+def settle_old(
+    txn: Transaction, room: int, event: TimelineEvent, may_redact: frozenset[EventID]
+) -> list[Redacted]:
+    """What an event from the past does to others, and they to it."""
+    _relate(txn, room, event, None)
+    return [*_redact_late(txn, room, event), *_redact(txn, room, event, may_redact)]
+
+
 def _redact(
     txn: Transaction, room: int, timeline_event: TimelineEvent, may_redact: frozenset[EventID]
-) -> list[_Redacted]:
+) -> list[Redacted]:
     """Apply the redactions that this event is, or that have waited for it."""
     event = timeline_event.event
     if event.type == "m.room.redaction" and event.redacts is not None:
@@ -186,7 +195,7 @@ def _redact(
     return []
 
 
-def _redact_late(txn: Transaction, room: int, timeline_event: TimelineEvent) -> list[_Redacted]:
+def _redact_late(txn: Transaction, room: int, timeline_event: TimelineEvent) -> list[Redacted]:
     """Apply the redactions of this event that came before it; only its sender's server could ask for those."""
     target = timeline_event.event
     for row in event_rows.by_number(txn, relations.waiting_redactions(txn, target.event_id)).values():
@@ -196,16 +205,14 @@ def _redact_late(txn: Transaction, room: int, timeline_event: TimelineEvent) -> 
     return []
 
 
-def _apply(txn: Transaction, number: int, target: Event, redaction: int, because: Event) -> _Redacted:
+def _apply(txn: Transaction, number: int, target: Event, redaction: int, because: Event) -> Redacted:
     redacted = redact_event(target)
     event_rows.set_redacted(txn, number, redaction, redacted.json)
     relations.remove(txn, number)
-    return _Redacted(redacted, because)
+    return Redacted(redacted, because)
 
 
-def _committed(
-    append: Append, slots: list[Slot | None], last: Slot | None, redacted: list[_Redacted]
-) -> None:
+def _committed(append: Append, slots: list[Slot | None], last: Slot | None, redacted: list[Redacted]) -> None:
     """On the reactor thread, in log order: the room is now what is on the disk."""
     room = append.room
     room.root = append.head.root
@@ -220,10 +227,10 @@ def _committed(
             if changed is not None and key not in append.stayed and is_join(changed):
                 room.joined_at[UserID(key[1])] = last.position
     for each in redacted:
-        _show_redaction(room, each)
+        show_redaction(room, each)
 
 
-def _show_redaction(room: LiveRoom, redacted: _Redacted) -> None:
+def show_redaction(room: LiveRoom, redacted: Redacted) -> None:
     target = redacted.target
     shown = room.timeline.find(target.event_id)
     if shown is not None:

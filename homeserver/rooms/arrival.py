@@ -146,7 +146,7 @@ class Arrival:
         room.partial_state = admission.members_omitted
         room.partial_servers = admission.servers if admission.members_omitted else frozenset()
         if join.prev_events:
-            room.has_older = True
+            room.has_older = room.has_gap = True
         append = Append(room, [entry], head, new_nodes=nodes)
         append.is_remote = True
         append.now_ms = self._clock.now_ms()

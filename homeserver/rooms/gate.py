@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -67,7 +68,8 @@ class Gate:
             if len(batch) < OFFLOAD_FROM:
                 found = _parse_all(batch, version, room_id, backfilled=backfilled)
             else:
-                found = await self._elsewhere(_parse_all_of, batch, version, room_id, backfilled)
+                parse = partial(_parse_all, batch, version, room_id, backfilled=backfilled)
+                found = await self._elsewhere(parse)
             parsed.extend(found[0])
             checked.refused.update(found[1])
         failed = await self._signatures.verify_events([each.event for each in parsed])
@@ -91,12 +93,6 @@ class Gate:
         if failed:
             raise failed[parsed.event.event_id]
         return parsed.event if parsed.is_whole else redact_event(parsed.event)
-
-
-def _parse_all_of(
-    pdus: Sequence[Any], version: RoomVersion, room_id: RoomID, backfilled: bool
-) -> tuple[list[_Parsed], dict[EventID, str]]:
-    return _parse_all(pdus, version, room_id, backfilled=backfilled)
 
 
 def _parse_all(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from homeserver.events.state_tree import NodeHash
 from homeserver.ids import UserID
@@ -31,12 +32,26 @@ class Page:
     end: int = 0
 
 
+class Earlier(Protocol):
+    """Asks other servers for what was in a room before this one."""
+
+    async def fetch(self, room: LiveRoom) -> bool: ...
+
+
+class NothingEarlier:
+    """A server that asks no other."""
+
+    async def fetch(self, _room: LiveRoom) -> bool:
+        return False
+
+
 class History:
     """Reads timelines for users."""
 
-    def __init__(self, db: Database, visibility: Visibility) -> None:
+    def __init__(self, db: Database, visibility: Visibility, earlier: Earlier | None = None) -> None:
         self._db = db
         self._visibility = visibility
+        self._earlier: Earlier = earlier or NothingEarlier()
 
     async def newest(
         self,
@@ -60,6 +75,7 @@ class History:
             accept=accept,
             ignored=ignored,
             trusted=trusted,
+            fetching=False,
         )
         page.events.reverse()
         return page
@@ -75,8 +91,12 @@ class History:
         accept: Accept | None = None,
         ignored: frozenset[UserID] = frozenset(),
         trusted: bool = False,
+        fetching: bool = True,
     ) -> Page:
-        """Up to `limit` events at or before `start` and after `after`, newest first."""
+        """Up to `limit` events at or before `start` and after `after`, newest first.
+
+        At the end of what is known other servers are asked, if `fetching`.
+        """
         page = Page(end=start)
         position = start
         for _ in range(MAX_ROUNDS):
@@ -90,6 +110,12 @@ class History:
                     return page
                 page.events.append(event)
                 page.end = event.position - 1
+            if len(found) < asked and after is None and room.has_gap:
+                position = page.end = found[-1].position - 1 if found else position
+                if fetching and await self._earlier.fetch(room):
+                    continue
+                page.more = not fetching
+                return page
             if len(found) < asked:
                 page.end = after if after is not None else (found[-1].position - 1 if found else position)
                 return page

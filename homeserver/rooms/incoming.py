@@ -161,7 +161,7 @@ class Incoming:
         append.gaps = judged.gaps
         append.now_ms = self._clock.now_ms()
         if judged.gaps:
-            room.has_older = True
+            room.has_older = room.has_gap = True
         if judged.known is not None:
             append.promoted = frozenset({event.event_id})
         if fate is Fate.ACCEPTED:
@@ -236,18 +236,14 @@ def _judge(
     missing = Missing([each for each in event.auth_events if each not in auth_events])
     prev_rows = room.rows(event.prev_events)
     if told_state is None:
-        missing.prev_events = [
-            each
-            for each in event.prev_events
-            if not _is_placed(prev_rows.get(each))
-        ]
+        missing.prev_events = [each for each in event.prev_events if not is_placed(prev_rows.get(each))]
     if missing.auth_events or missing.prev_events:
         raise missing
     room.rejected.discard(event.event_id)
-    rejected = _check_own_auth(room, event, auth_events)
-    before = Resolved(told_state) if told_state is not None else _state_before(room, prev_rows.values())
+    rejected = check_own_auth(room, event, auth_events)
+    before = Resolved(told_state) if told_state is not None else resolved_before(room, prev_rows.values())
     if rejected is None:
-        rejected = _check_against(room, event, before.root)
+        rejected = check_against(room, event, before.root)
     replaced = None if event.key is None else room.find_state(before.root, event.key)
     replaced_number = None
     after = before
@@ -258,11 +254,11 @@ def _judge(
         after = Resolved(root, {**before.new_nodes, **added})
     judged = _Judged(before, after, after, {}, {}, rejected, known, [], replaced, replaced_number)
     if told_state is not None:
-        judged.gaps = [each for each in event.prev_events if not _is_placed(prev_rows.get(each))]
+        judged.gaps = [each for each in event.prev_events if not is_placed(prev_rows.get(each))]
     if rejected is None:
         room.expect(event, number)
         _find_current(room, event, head, judged)
-        judged.may_redact = _may_redact(room, event, before.root)
+        judged.may_redact = has_power_to_redact(room, event, before.root)
     return judged
 
 
@@ -283,12 +279,12 @@ def _find_current(room: StoredRoom, event: Event, head: Head, judged: _Judged) -
     }
 
 
-def _is_placed(row: EventRow | None) -> bool:
+def is_placed(row: EventRow | None) -> bool:
     """Whether an event is stored with the state before it."""
     return row is not None and row.state_before is not None
 
 
-def _state_before(room: StoredRoom, prev_rows: Iterable[EventRow]) -> Resolved:
+def resolved_before(room: StoredRoom, prev_rows: Iterable[EventRow]) -> Resolved:
     states = [state for row in prev_rows if (state := room.state_after(row)) is not None]
     if len(states) == 1:
         return states[0]
@@ -305,7 +301,7 @@ def _create_event(room: StoredRoom, event: Event, root: NodeHash | None = None) 
     return None if root is None else room.find_state(root, CREATE)
 
 
-def _check_own_auth(room: StoredRoom, event: Event, auth_events: Mapping[EventID, Event]) -> str | None:
+def check_own_auth(room: StoredRoom, event: Event, auth_events: Mapping[EventID, Event]) -> str | None:
     """Check 4: by the auth events that it names; the reason why not, or None."""
     state = {found.key: found for found in auth_events.values() if found.key is not None}
     create = _create_event(room, event)
@@ -319,7 +315,7 @@ def _check_own_auth(room: StoredRoom, event: Event, auth_events: Mapping[EventID
     return None
 
 
-def _check_against(room: StoredRoom, event: Event, root: NodeHash) -> str | None:
+def check_against(room: StoredRoom, event: Event, root: NodeHash) -> str | None:
     """Check 5: by the state before it; the reason why not, or None."""
     keys = auth_keys(event.type, event.sender, event.state_key, event.content, event.version)
     found = {key: room.find_state(root, key) for key in [*keys, CREATE]}
@@ -331,7 +327,7 @@ def _check_against(room: StoredRoom, event: Event, root: NodeHash) -> str | None
     return None
 
 
-def _may_redact(room: StoredRoom, event: Event, root: NodeHash) -> bool:
+def has_power_to_redact(room: StoredRoom, event: Event, root: NodeHash) -> bool:
     if event.type != "m.room.redaction":
         return False
     create = _create_event(room, event, root)

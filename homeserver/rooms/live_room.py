@@ -132,6 +132,8 @@ class LiveRoom:
         self.receipts_position = max((receipt.position for receipt in self.receipts.values()), default=0)
         self.has_older = False
         """Whether the room has history from before this server was in it: stored apart, or to be asked for."""
+        self.has_gap = False
+        """Whether some of that has still to be asked for."""
         self.partial_servers: frozenset[ServerName] = frozenset()
         """While the member list is not complete: the servers that are said to be in the room."""
         self.stale = False

@@ -86,7 +86,8 @@ def load_room(
         position=entries[-1].position if entries else 0,
         partial_state=room_rows.is_partial(txn, number),
     )
-    room.has_older = backward_extremities.exist(txn, number) or event_rows.reaches_back(txn, number)
+    room.has_gap = backward_extremities.exist(txn, number)
+    room.has_older = room.has_gap or event_rows.reaches_back(txn, number)
     room.joined_at = membership_rows.stays(txn, number)
     for sender, device, txn_id, event_id in event_rows.recent_transactions(txn, number):
         key = TransactionId(UserID(sender), None if device is None else DeviceID(device), txn_id)

@@ -79,6 +79,11 @@ class StoredRoom:
             number, event.event_id, 0, None, 0, None, None, None, None, None, None, None, event.json
         )
 
+    def add(self, row: EventRow, event: Event) -> None:
+        """Know an event at the place that it is about to get."""
+        self._events[event.event_id] = event
+        self._keep(row)
+
     def find_state(self, root: NodeHash, key: StateKey) -> Event | None:
         number = state_tree.get(root, key_hash(*key), self.load_node)
         return None if number is None else self.events_by_number([number]).get(number)

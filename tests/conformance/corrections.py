@@ -54,11 +54,9 @@ NOT_SERVED: Mapping[str, str] = {}
 
 NOT_SERVED_YET: Mapping[str, str] = {
     r"/_matrix/client/v3/(keys|room_keys|sendToDevice)/": "end-to-end encryption",
-    r"/_matrix/federation/v1/user/": "end-to-end encryption",
     r"/_matrix/client/v3/(account/3pid|.*/(email|msisdn)/requestToken)": "third-party identifiers",
     r"/_matrix/(client/v3/login/sso|client/v1/auth_metadata)": "single sign-on and OAuth",
     r"/_matrix/client/v3/(search|user_directory/search)$": "search",
-    r"/_matrix/federation/v1/hierarchy": "spaces and summaries",
     r"/_matrix/client/v3/(rooms|users)/.*/report": "administration",
     r"/_matrix/client/v3/voip/": "calls",
     r"/_matrix/(federation|key)/": "federation",
@@ -80,6 +78,7 @@ BEYOND_THE_SPECIFICATION: Mapping[str, str] = {
     r"/_matrix/client/v3/stream$": "the WebSocket draft",
     r"/_matrix/client/v3/auth/": "the fallback pages of interactive authentication are in its text only",
     r"/_matrix/static/": "the fallback page of login is in its text only",
+    r"/_matrix/federation/v1/send_(join|leave)/": "removed in v1.18, and all that old servers know",
     r"/_matrix/key/v2/server/": "removed from the specification and still asked for",
     r"/_synapse/": "Synapse's administration API, which operators' tools speak",
     r"/_hearth/": "Hearth's own administration",
