@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import config
 from homeserver.app.federation import Outside
@@ -26,6 +26,7 @@ from tests.harness.user import Session, User
 from tests.harness.watch import Watch
 
 T = TypeVar("T")
+U = TypeVar("U", bound=User)
 
 
 async def _inline(fn: Callable[..., T], *args: Any) -> T:
@@ -121,18 +122,36 @@ class Server:
     def user_id(self, localpart: str) -> UserID:
         return UserID(f"@{localpart}:{self.name}")
 
-    async def user(self, localpart: str, *, password: str = PASSWORD, **body: Any) -> User:
-        """Register somebody, who is then logged in on a first device."""
+    @overload
+    async def user(self, localpart: str, *, as_: type[U], password: str = PASSWORD, **body: Any) -> U: ...
+
+    @overload
+    async def user(self, localpart: str, *, password: str = PASSWORD, **body: Any) -> User: ...
+
+    async def user(
+        self, localpart: str, *, as_: type[User] = User, password: str = PASSWORD, **body: Any
+    ) -> User:
+        """Register somebody, who is then logged in on a first device; `as_` is what kind of user they become."""
         auth = {"type": "m.login.dummy"}
         answer = await self.client().request(
             "POST", "/register", {"username": localpart, "password": password, "auth": auth, **body}
         )
-        return self._user(answer, password)
+        return self._user(answer, password, as_)
 
     async def users(self, *localparts: str) -> list[User]:
         return [await self.user(localpart) for localpart in localparts]
 
-    async def logs_in(self, person: User | str, *, password: str | None = None, **body: Any) -> User:
+    @overload
+    async def logs_in(
+        self, person: User | str, *, as_: type[U], password: str | None = None, **body: Any
+    ) -> U: ...
+
+    @overload
+    async def logs_in(self, person: User | str, *, password: str | None = None, **body: Any) -> User: ...
+
+    async def logs_in(
+        self, person: User | str, *, as_: type[User] = User, password: str | None = None, **body: Any
+    ) -> User:
         """Somebody on another device."""
         name = person if isinstance(person, str) else person.user_id
         password = password or (PASSWORD if isinstance(person, str) else person.password)
@@ -142,7 +161,7 @@ class Server:
             "/login",
             {"type": "m.login.password", "identifier": identifier, "password": password, **body},
         )
-        return self._user(answer, password)
+        return self._user(answer, password, as_)
 
     async def guest(self) -> User:
         """A guest, if the configuration lets them in."""
@@ -162,9 +181,9 @@ class Server:
         }
         return self._user(await self.client().request("POST", path, body), PASSWORD)
 
-    def _user(self, answer: dict[str, Any], password: str) -> User:
+    def _user(self, answer: dict[str, Any], password: str, kind: type[User] = User) -> User:
         session = Session(UserID(answer["user_id"]), answer["device_id"], answer["access_token"], password)
-        return User(self, self.watch, self.clock.now_ms, session)
+        return kind(self, self.watch, self.clock.now_ms, session)
 
     # Time.
 

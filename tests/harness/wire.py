@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.address import IPv4Address
@@ -21,7 +22,10 @@ from tests.harness.http_answers import AnswerReader
 
 
 class Door(Protocol):
-    """What takes connections: a protocol factory, of which Twisted's interface tells a type checker nothing."""
+    """What takes connections: a protocol factory, of which Twisted's interface tells a type checker nothing.
+
+    If it has a `clock`, what it writes arrives at the next turn of that clock's reactor.
+    """
 
     def buildProtocol(self, address: Any, /) -> Any: ...
 
@@ -38,14 +42,22 @@ class MemoryTransport:
     high_water = 64 * 1024
 
     def __init__(
-        self, client_address: str, received: Callable[[bytes], object], lost: Callable[[], object]
+        self,
+        client_address: str,
+        received: Callable[[bytes], object],
+        lost: Callable[[], object],
+        *,
+        later: Callable[[Callable[[], object]], object] | None = None,
     ) -> None:
         self._client_address = client_address
         self._received = received
         self._lost = lost
-        self._held: list[bytes] = []
+        self._later = later
+        self._sent: list[bytes] = []
+        self._is_flush_due = False
         self._is_held = False
         self._producer: Any = None
+        self._is_producer_paused = False
         self._reading_paused: list[bytes] | None = None
         self.protocol: Any = None
         self.is_connected = True
@@ -58,11 +70,10 @@ class MemoryTransport:
             return
         if not isinstance(data, bytes):
             raise TypeError(f"{type(data).__name__} written to a transport")
-        if not self._is_held:
-            self._received(data)
-            return
-        self._held.append(data)
-        if self._producer is not None and sum(map(len, self._held)) > self.high_water:
+        self._sent.append(data)
+        self._flush_soon()
+        if self._is_held and self._producer is not None and self.unread > self.high_water:
+            self._is_producer_paused = True
             self._producer.pauseProducing()
 
     def writeSequence(self, data: list[bytes]) -> None:
@@ -71,15 +82,32 @@ class MemoryTransport:
     def loseConnection(self) -> None:
         """Close once everything written has been read."""
         self.disconnecting = True
-        if not self._held and self._producer is None:
-            self.disconnect(ConnectionDone())
+        self._flush_soon()
 
     def loseWriteConnection(self) -> None:  # noqa: N802  # Twisted's name
         self.loseConnection()
 
     def abortConnection(self) -> None:
-        self._held.clear()
+        self._sent.clear()
         self.disconnect(ConnectionAborted())
+
+    def _flush_soon(self) -> None:
+        if self._later is None:
+            self._flush()
+        elif not self._is_flush_due:
+            self._is_flush_due = True
+            self._later(self._flush)
+
+    def _flush(self) -> None:
+        self._is_flush_due = False
+        while self._sent and self.is_connected and not self._is_held:
+            data, self._sent = b"".join(self._sent), []
+            self._received(data)
+            if self._is_producer_paused and self._producer is not None:
+                self._is_producer_paused = False
+                self._producer.resumeProducing()
+        if self.disconnecting and not self._sent and self._producer is None:
+            self.disconnect(ConnectionDone())
 
     def getPeer(self) -> IPv4Address:
         return IPv4Address("TCP", self._client_address, 40000)
@@ -104,8 +132,8 @@ class MemoryTransport:
 
     def unregisterProducer(self) -> None:
         self._producer = None
-        if self.disconnecting and not self._held:
-            self.disconnect(ConnectionDone())
+        if self.disconnecting:
+            self._flush_soon()
 
     def pauseProducing(self) -> None:
         """The server wants no more bytes for now."""
@@ -126,6 +154,11 @@ class MemoryTransport:
         elif self.is_connected and self.protocol is not None:
             self.protocol.dataReceived(data)
 
+    @property
+    def unread(self) -> int:
+        """How many bytes have been sent that the client has not read."""
+        return sum(map(len, self._sent))
+
     def hold(self) -> None:
         """The client stops reading."""
         self._is_held = True
@@ -133,13 +166,7 @@ class MemoryTransport:
     def release(self) -> None:
         """The client reads again."""
         self._is_held = False
-        while self._held and not self._is_held:
-            data, self._held = b"".join(self._held), []
-            self._received(data)
-            if self._producer is not None:
-                self._producer.resumeProducing()
-        if self.disconnecting and not self._held and self._producer is None:
-            self.disconnect(ConnectionDone())
+        self._flush()
 
     def disconnect(self, reason: Exception) -> None:
         """The connection is over, for both sides."""
@@ -159,7 +186,9 @@ class Connection:
         self._reader = AnswerReader(self._answered, self._upgraded)
         self.upgraded_data: Callable[[bytes], object] | None = None
         self._early_data = b""
-        self.transport = MemoryTransport(client_address, self._reader.feed, self._closed)
+        clock = getattr(door, "clock", None)
+        later = None if clock is None else partial(clock.call_later, 0)
+        self.transport = MemoryTransport(client_address, self._reader.feed, self._closed, later=later)
         protocol = door.buildProtocol(self.transport.getPeer())
         if protocol is None:
             raise ConnectionRefusedError("the server takes no more connections")
