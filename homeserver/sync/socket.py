@@ -130,7 +130,7 @@ class SocketSession:
             return
         token = parse_token(payload.decode("ascii", "replace"))
         self._services.tasks.spawn(
-            f"acknowledgement of {self._who.user_id}", acknowledger.acknowledge(self._who, token.position)
+            f"acknowledgement of {self._who.user_id}", acknowledger.acknowledge(self._who, token.received)
         )
 
     def received(self, data: bytes) -> None:
@@ -149,7 +149,8 @@ class SocketSession:
         with clients.watch(self._who) as watch:
             while self._line is not None:
                 self._line.send_text(answer.body)
-                if b'"to_device"' in answer.body:
+                # The line may have gone while it was written to.
+                if b'"to_device"' in answer.body and self._line is not None:
                     self._line.send_ping(str(answer.token).encode())
                 if self._writable is not None:
                     await self._writable
