@@ -5,29 +5,58 @@ from __future__ import annotations
 from config import Config
 from homeserver.app.rooms import RoomServices
 from homeserver.app.surroundings import Surroundings
+from homeserver.im.contacts import Contacts
 from homeserver.im.conversation_projection import ConversationProjection
 from homeserver.im.follower import Follower
 from homeserver.im.friend_projection import FriendProjection
+from homeserver.im.friend_requests import FriendRequests, RequestWriting, RoomShape
+from homeserver.im.friend_upkeep import FriendArrivals, RequestExpiry
+from homeserver.im.friends import Blocks, Friends
+from homeserver.im.own_data import OwnData
+from homeserver.im.people import People
+from homeserver.im_api.friends import FriendEndpoints, FriendRequestEndpoints
+from homeserver.presence.presence import Presence
 
 
 class ImServices:
     """Friends and conversations; `handlers` are the endpoints under `/im/v1`."""
 
-    def __init__(self, config: Config, surroundings: Surroundings, rooms: RoomServices) -> None:
+    def __init__(
+        self, config: Config, surroundings: Surroundings, rooms: RoomServices, presence: Presence
+    ) -> None:
         db, clock, notifier = surroundings.database, surroundings.clock, surroundings.notifier
-        server_name = config.server.server_name
+        tasks, randomness = surroundings.tasks, surroundings.randomness
+        server_name, im = config.server.server_name, config.im
         self.follower = Follower(
             "im",
             [FriendProjection(server_name), ConversationProjection(server_name)],
             db,
             notifier,
             clock,
-            surroundings.tasks,
+            tasks,
         )
-        self._handlers: list[object] = []
+        self.own = OwnData(db)
+        self.people = People(db, presence, clock, server_name=server_name)
+        contacts = Contacts(db, self.own, clock, randomness)
+        shape = RoomShape(im.room_version, im.encrypted, im.request_lifetime_ms)
+        writing = RequestWriting(rooms.creation, rooms.memberships, rooms.sending, clock, randomness, shape)
+        requests = FriendRequests(db, self.follower, writing, contacts, rooms.rooms)
+        self.friends = Friends(db, self.follower, self.people, contacts, rooms.rooms, writing)
+        self.blocks = Blocks(db, self.own, requests)
+        self._expiry = RequestExpiry(db, self.follower, writing, clock, tasks, server_name=server_name)
+        FriendArrivals(db, self.follower, rooms.memberships, notifier, tasks, server_name=server_name)
+        self._handlers: list[object] = [
+            FriendRequestEndpoints(requests, self.people),
+            FriendEndpoints(self.friends, self.blocks, contacts, self.people),
+        ]
 
     def handlers(self) -> list[object]:
         return self._handlers
 
     async def start(self) -> None:
         await self.follower.start()
+        await self._expiry.start()
+
+    def begin_stopping(self) -> None:
+        self._expiry.stop()
+        self.follower.stop()

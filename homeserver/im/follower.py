@@ -1,8 +1,8 @@
 """Projections: tables made of the log and nothing else, kept up by a follower, and made anew by one call.
 
-A projection's rows are a function of what is committed, so following entry by entry and rebuilding give the same. Nobody
-reads one without `settled`, which waits until the follower has passed everything that was announced before: whoever has
-written sees what they wrote.
+A projection's rows are a function of what is committed, so following entry by entry and rebuilding give the same.
+Nobody reads one without `settled`, which waits until the follower has passed everything that was announced before:
+whoever has written sees what they wrote.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from storage.database import Database
 from storage.transaction import Transaction
 
 GATHER_S = 0.1
-"""How long entries gather before they are dealt with, if nobody waits for them: a busy room costs a write now and then."""
+"""How long entries gather before they are dealt with, if nobody waits for them: a busy room costs few writes."""
 BATCH = 500
 SAVE_PLACE_EVERY = 1000
 
@@ -68,6 +68,7 @@ class Follower:
         self._heard: list[LogEntry] = []
         self._timer: Timer | None = None
         self._is_running = False
+        self._is_ready = False
         self._is_started = False
         self._waiting: list[tuple[int, Deferred[None]]] = []
         notifier.subscribe(self._on_entries)
@@ -80,17 +81,19 @@ class Follower:
             if not entries:
                 break
             await self._take(entries, save=True)
-        self._is_started = True
+        self._is_ready = self._is_started = True
         self._place = max(self._place, self._saved)
         if self._heard:
             self._run_soon(0)
 
     def stop(self) -> None:
-        """Leave the rest for the next run: the place says where to go on."""
+        """Take nothing more; what was not dealt with is read again at the next start."""
         self._is_started = False
+        self._heard = []
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._wake()
 
     async def settled(self) -> None:
         """Wait until everything that has been announced is in the tables."""
@@ -115,7 +118,8 @@ class Follower:
         followers.save_place(txn, self._name, min(self._place, log.last_position(txn)))
 
     def _on_entries(self, entries: Sequence[LogEntry]) -> None:
-        self._heard.extend(entries)
+        if self._is_started or not self._is_ready:
+            self._heard.extend(entries)
         if self._is_started:
             self._run_soon(0 if self._waiting else GATHER_S)
 

@@ -1,0 +1,74 @@
+"""People as the IM API shows them: their names and pictures, whether they are there, and how they stand to who asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from homeserver.ids import ServerName, UserID, domain_of, localpart_of
+from homeserver.presence.presence import Presence
+from homeserver.runtime.clock import Clock
+from storage import profiles
+from storage.database import Database
+from storage.transaction import Transaction
+
+
+class People:
+    """Shows users. Of other servers' users it tells what rooms of two say of them."""
+
+    def __init__(self, db: Database, presence: Presence, clock: Clock, *, server_name: ServerName) -> None:
+        self._db = db
+        self._presence = presence
+        self._clock = clock
+        self._server_name = server_name
+
+    async def nicknames(self, users: Iterable[UserID]) -> dict[UserID, dict[str, Any]]:
+        """The public part of each, with their presence."""
+        wanted = list(dict.fromkeys(users))
+        named = await self._db.read(_names, wanted, self._server_name)
+        return {user: {**named[user], "presence": self.presence(user)} for user in wanted}
+
+    def presence(self, user_id: UserID) -> dict[str, Any]:
+        """Whether somebody is there, as far as this server knows."""
+        state = self._presence.find(user_id)
+        if state is None:
+            return {"status": "offline"}
+        shown = state.content(self._clock.now_ms())
+        status = {"unavailable": "away"}.get(state.presence, state.presence)
+        found: dict[str, Any] = {"status": status}
+        if "last_active_ago" in shown:
+            found["last_active_ago"] = shown["last_active_ago"]
+        if state.status_msg:
+            found["message"] = state.status_msg
+        return found
+
+
+def _names(txn: Transaction, users: list[UserID], server_name: ServerName) -> dict[UserID, dict[str, Any]]:
+    return {user: _public(user, _profile(txn, user, server_name)) for user in users}
+
+
+def _profile(txn: Transaction, user: UserID, server_name: ServerName) -> Mapping[str, Any]:
+    if domain_of(user) == server_name:
+        fields = profiles.list_fields(txn, user)
+        return {
+            key: msgspec.json.decode(fields[key]) for key in ("displayname", "avatar_url") if key in fields
+        }
+    content = txn.value(
+        "SELECT e.json FROM membership m JOIN events e ON e.number = m.event WHERE m.user_name = ?"
+        " AND m.membership IN ('join', 'invite', 'knock') ORDER BY m.position DESC LIMIT 1",
+        txn.find_interned(user),
+    )
+    found: Mapping[str, Any] = {} if content is None else msgspec.json.decode(content).get("content", {})
+    return found
+
+
+def _public(user: UserID, profile: Mapping[str, Any]) -> dict[str, Any]:
+    name, avatar = profile.get("displayname"), profile.get("avatar_url")
+    return {
+        "user_id": user,
+        "username": localpart_of(user),
+        "nickname": name if isinstance(name, str) and name else localpart_of(user),
+        "avatar": avatar if isinstance(avatar, str) else None,
+    }

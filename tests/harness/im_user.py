@@ -1,0 +1,93 @@
+"""People who use the IM API: the same accounts, other verbs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.harness.client import Client, segment
+from tests.harness.refusals import Refused
+from tests.harness.user import User, id_of
+
+API = "/im/v1"
+
+
+class ImUser:
+    """A user with both APIs: `stock` is the same device as a Matrix client."""
+
+    def __init__(self, stock: User) -> None:
+        self.stock = stock
+        self.user_id = stock.user_id
+
+    def __repr__(self) -> str:
+        return f"<{self.user_id} by IM>"
+
+    async def call(self, method: str, path: str, body: Any = None, **query: Any) -> dict[str, Any]:
+        """One request; `from_` is the place in a list."""
+        return await im_call(self.stock, method, path, body, **query)
+
+    # Friends.
+
+    async def asks(self, person: ImUser | User | str, message: str = "", **body: Any) -> dict[str, Any]:
+        """Send a friend request."""
+        target = person.user_id if isinstance(person, ImUser) else id_of(person)
+        return await self.call("POST", "/friends/requests", {"user_id": target, "message": message, **body})
+
+    async def requests(self, direction: str = "in", **query: Any) -> list[dict[str, Any]]:
+        answer = await self.call("GET", "/friends/requests", direction=direction, **query)
+        return list(answer["items"])
+
+    async def answers(self, request_id: str, action: str, **body: Any) -> dict[str, Any]:
+        return await self.call("PUT", f"/friends/requests/{segment(request_id)}", {"action": action, **body})
+
+    async def accepts(self, person: ImUser | User) -> str:
+        """Accept the request of somebody; the room of the two."""
+        for request in await self.requests(state="pending"):
+            if request["user"]["user_id"] == person.user_id:
+                answer = await self.answers(request["request_id"], "accept")
+                return str(answer["room_id"])
+        raise AssertionError(f"{self} has no request of {person}")
+
+    async def befriends(self, person: ImUser) -> str:
+        """Ask and be accepted; the room of the two."""
+        await self.asks(person)
+        return await person.accepts(self)
+
+    async def friends(self, **query: Any) -> list[str]:
+        answer = await self.call("GET", "/friends", **query)
+        return [friend["user_id"] for friend in answer["items"]]
+
+    async def parts_from(self, person: ImUser, **query: Any) -> None:
+        await self.call("DELETE", f"/friends/{segment(person.user_id)}", **query)
+
+    # Conversations.
+
+    async def conversations(self, **query: Any) -> list[dict[str, Any]]:
+        answer = await self.call("GET", "/conversations", **query)
+        return list(answer["items"])
+
+    async def conversation(self, cid: str) -> dict[str, Any]:
+        return await self.call("GET", f"/conversations/{segment(cid)}")
+
+    async def says(self, cid: str, text: str, **body: Any) -> dict[str, Any]:
+        """Send a text message."""
+        return await self.call("POST", f"/conversations/{segment(cid)}/messages", {"body": text, **body})
+
+    async def history(self, cid: str, **query: Any) -> dict[str, Any]:
+        return await self.call("GET", f"/conversations/{segment(cid)}/messages", **query)
+
+    async def reads(self, cid: str, **body: Any) -> dict[str, Any]:
+        return await self.call("PUT", f"/conversations/{segment(cid)}/read", body)
+
+    async def unread(self, cid: str) -> int:
+        return int((await self.conversation(cid))["unread"])
+
+
+async def im_call(client: Client, method: str, path: str, body: Any = None, **query: Any) -> dict[str, Any]:
+    """One request of the IM API; an empty answer is an empty object."""
+    if "from_" in query:
+        query["from"] = query.pop("from_")
+    answer = await client.ask(method, API + path, body, query=query)
+    if answer.status >= 300:
+        raise Refused(f"{method} {path}", answer)
+    result: dict[str, Any] = answer.json if answer.body else {}
+    return result
