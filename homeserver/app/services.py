@@ -106,7 +106,7 @@ class Services:
         )
         self.audience = PresenceAudience(db, self.rooms.rooms, self.sync.feeds, notifier)
         self.media = MediaServices(config, surroundings, federation.media)
-        self.im = ImServices(config, surroundings, self.rooms)
+        self.im = ImServices(config, surroundings, self.rooms, self.presence)
         self.social = SocialServices(config, surroundings, self.rooms, self.im.follower)
         self._presence_endpoints = PresenceEndpoints(self.presence, self.audience, clock)
         methods = StreamMethods(
@@ -176,6 +176,7 @@ class Services:
         self.rooms.delayed.stop()
         self.sync.polls.stop()
         self.media.stop()
+        self.im.begin_stopping()
         self.social.begin_stopping()
 
     async def stop(self) -> None:
