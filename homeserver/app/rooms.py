@@ -26,6 +26,7 @@ from homeserver.rooms.rules import RulesInRooms
 from homeserver.rooms.sending import Sending
 from homeserver.rooms.standalone import Standalone
 from homeserver.rooms.stripped import StrippedStates
+from homeserver.rooms.thread_subscriptions import ThreadSubscriptions
 from homeserver.rooms.typing import Typing
 from homeserver.rooms.upgrade import RoomUpgrades
 from homeserver.rooms.visibility import Visibility
@@ -91,6 +92,7 @@ class RoomServices:
             surroundings.randomness,
             max_delay_ms=config.rooms.max_event_delay_duration_ms,
         )
+        self.thread_subscriptions = ThreadSubscriptions(db, self.access)
         self.receipts = Receipts(db, self.rooms, clock)
         self.read_markers = ReadMarkers(db, self.receipts)
         self.typing = Typing(self.rooms, notifier, clock)

@@ -18,6 +18,7 @@ from homeserver.client_api.room_creation import RoomCreationEndpoints
 from homeserver.client_api.sending import SendingEndpoints
 from homeserver.client_api.sliding_sync import SlidingSyncEndpoints
 from homeserver.client_api.sync import SyncEndpoints
+from homeserver.client_api.thread_subscriptions import ThreadSubscriptionEndpoints
 from homeserver.client_api.upgrade import UpgradeEndpoints
 from homeserver.sync.clients import PresenceWatch, SyncClients
 from homeserver.sync.composer import Composer, Extras
@@ -32,6 +33,7 @@ from homeserver.sync.sliding.engine import Extension, SlidingSync
 from homeserver.sync.sliding.extensions import AccountDataExtension, ReceiptsExtension, TypingExtension
 from homeserver.sync.sliding.lists import RoomLists
 from homeserver.sync.sliding.rooms import SlidingRooms
+from homeserver.sync.sliding.threads import ThreadSubscriptionsExtension
 
 
 class SyncServices:
@@ -51,6 +53,7 @@ class SyncServices:
         db, clock, notifier = surroundings.database, surroundings.clock, surroundings.notifier
         self._config = config
         self._rooms = rooms
+        self._notifier = notifier
         self.feeds = Feeds(db, rooms.rooms, notifier, server_name=server_name)
         self.own_data = StoredOwnData(db, notifier, rooms.rules)
         self.fragments = Fragments(config.caches.fragments_bytes)
@@ -78,6 +81,7 @@ class SyncServices:
                 AccountDataExtension(db, rooms.rules),
                 ReceiptsExtension(rooms.rooms),
                 TypingExtension(rooms.rooms),
+                ThreadSubscriptionsExtension(rooms.thread_subscriptions),
                 *extensions,
             ],
         )
@@ -98,6 +102,7 @@ class SyncServices:
             MembershipEndpoints(rooms.memberships, rooms.directory, self.feeds),
             SendingEndpoints(rooms.sending, rooms.access, rooms.delayed),
             DelayedEventEndpoints(rooms.delayed),
+            ThreadSubscriptionEndpoints(rooms.thread_subscriptions, self._notifier),
             HistoryEndpoints(rooms.access, rooms.history, rooms.state_at, rooms.bundles, self.own_data),
             RelationEndpoints(rooms.access, rooms.related, rooms.bundles, self.own_data),
             ReceiptEndpoints(rooms.access, rooms.read_markers, rooms.typing),

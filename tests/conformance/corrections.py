@@ -54,8 +54,7 @@ NOT_SERVED: Mapping[str, str] = {}
 
 NOT_SERVED_YET: Mapping[str, str] = {
     r"/_matrix/client/v3/(keys|room_keys|sendToDevice)/": "end-to-end encryption",
-    r"/_matrix/client/v3/(account/3pid|.*/(email|msisdn)/requestToken)": "third-party identifiers",
-    r"/_matrix/(client/v3/login/sso|client/v1/auth_metadata)": "single sign-on and OAuth",
+    r"/_matrix/client/v3/login/sso": "single sign-on",
     r"/_matrix/client/v3/(search|user_directory/search)$": "search",
     r"/_matrix/client/v3/(rooms|users)/.*/report": "administration",
     r"/_matrix/client/v3/voip/": "calls",
@@ -76,6 +75,7 @@ BEYOND_THE_SPECIFICATION: Mapping[str, str] = {
     r"/_matrix/client/v1/delayed_events": "MSC4140, accepted: delayed events",
     r"/_matrix/client/v3/rooms/{room_id}/delayed_event/": "MSC4140, accepted: delayed events",
     r"/_matrix/client/v3/stream$": "the WebSocket draft",
+    r"/_matrix/client/v1/rooms/{room_id}/thread/": "MSC4306: thread subscriptions",
     r"/_matrix/client/v3/auth/": "the fallback pages of interactive authentication are in its text only",
     r"/_matrix/static/": "the fallback page of login is in its text only",
     r"/_matrix/federation/v1/send_(join|leave)/": "removed in v1.18, and all that old servers know",
@@ -84,6 +84,7 @@ BEYOND_THE_SPECIFICATION: Mapping[str, str] = {
     r"/_hearth/": "Hearth's own administration",
     r"/im/v1": "the IM facade",
     r"/health$": "for load balancers",
+    r"/\.well-known/openid-configuration": "where clients of OpenID Connect look for the same metadata",
     r"/oauth2?/": "the locations of OAuth endpoints are the server's choice",
 }
 """What is served and has no operation in the specification: a pattern at the path's beginning -> reason."""
