@@ -74,7 +74,12 @@ class OAuth:
         self._handlers: list[object] = [
             OAuthMetadataEndpoints(base_url, device_grant=section.device_grant, registration=False),
             OAuthEndpoints(
-                self.clients, self.tokens, self.device_grants, base_url, device_grant=section.device_grant
+                self.clients,
+                self.tokens,
+                self.device_grants,
+                base_url,
+                device_grant=section.device_grant,
+                may_register=section.allow_dynamic_registration,
             ),
             AuthorizationPages(self.authorizations, self.cookies),
             LinkPages(self.device_grants, self.cookies),

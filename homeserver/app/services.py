@@ -11,6 +11,7 @@ from homeserver.app.e2ee import E2ee, E2eeParts, user_parts
 from homeserver.app.features import Features
 from homeserver.app.federation import Federation
 from homeserver.app.im import ImServices
+from homeserver.app.mail import Mail
 from homeserver.app.media import MediaServices
 from homeserver.app.oauth import OAuth, with_oauth
 from homeserver.app.push import with_push
@@ -50,6 +51,7 @@ class Services:
     ) -> None:
         db, clock, notifier = surroundings.database, surroundings.clock, surroundings.notifier
         appservices = registered(config)
+        self.mail = Mail(config, surroundings, signing_keys[0])
         self.users = Users(
             config,
             db,
@@ -60,7 +62,7 @@ class Services:
             limiter,
             surroundings.executor,
             replace(
-                with_oauth(with_push(user_parts(surroundings)), config),
+                self.mail.with_mail(with_oauth(with_push(user_parts(surroundings)), config)),
                 appservices=appservices,
                 remote_profiles=FederatedProfiles(federation.client),
             ),
@@ -145,6 +147,7 @@ class Services:
         return [
             *self.users.handlers(),
             *self.oauth.handlers(),
+            *self.mail.handlers(self.users),
             *self.e2ee.handlers(),
             *self.sync.handlers(),
             *self.features.handlers(),

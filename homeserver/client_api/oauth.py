@@ -109,12 +109,14 @@ class OAuthEndpoints:
         base_url: str,
         *,
         device_grant: bool,
+        may_register: bool,
     ) -> None:
         self._clients = clients
         self._tokens = tokens
         self._devices = devices
         self._link = f"{base_url}/oauth2/link"
         self._has_device_grant = device_grant
+        self._may_register = may_register
 
     @endpoint(
         "POST",
@@ -128,6 +130,8 @@ class OAuthEndpoints:
 
         Spec: https://spec.matrix.org/v1.19/client-server-api/#dynamic-client-registration-flow
         """
+        if not self._may_register:
+            raise OAuthError("access_denied", "clients may not register themselves here", status=403)
         client_id, metadata = await self._clients.register(body)
         return Response(201, {"client_id": client_id, **metadata.answer()})
 

@@ -85,3 +85,8 @@ class Cookies:
         if not browser.is_new and not changed:
             return {}
         return {"Set-Cookie": f"{self._name}={browser.token}; {self._attributes}"}
+
+
+def bare_page(template: str, **values: Any) -> HtmlResponse:
+    """A page for a browser that need not be known."""
+    return HtmlResponse(_templates.get_template(template).render(values))

@@ -106,6 +106,7 @@ class _End:
         self.other: _End
         self.protocol: Any = None
         self.is_lost = False
+        self._is_pulling = False
 
     def write(self, data: bytes) -> None:
         if not self.is_lost:
@@ -130,10 +131,14 @@ class _End:
             self.protocol.connectionLost(Failure(error.ConnectionDone()))
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """This end is never full."""
+        """This end is never full: who produces when asked is asked until there is no more."""
+        if not streaming:
+            self._is_pulling = True
+            while self._is_pulling:
+                producer.resumeProducing()
 
     def unregisterProducer(self) -> None:
-        """This end is never full."""
+        self._is_pulling = False
 
     def pauseProducing(self) -> None:
         """This end cannot be held up."""
@@ -144,7 +149,7 @@ class _End:
     def stopProducing(self) -> None:
         self.loseConnection()
 
-    def setTcpNoDelay(self, enabled: bool) -> None:
+    def setTcpNoDelay(self, enabled: bool) -> None:  # noqa: N802  # Twisted's name
         """Nothing is held back here."""
 
     def getPeer(self) -> IPv4Address:

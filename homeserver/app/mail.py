@@ -1,0 +1,109 @@
+"""Mail and addresses, built of their parts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from config import Config
+from federation.wire.x_matrix import sign_request
+from homeserver.app.surroundings import Surroundings
+from homeserver.app.users import UserParts, Users
+from homeserver.client_api.email_validation import EmailValidationEndpoints
+from homeserver.client_api.threepids import ThreepidEndpoints
+from homeserver.events.canonical_json import encode_canonical
+from homeserver.events.signatures import SigningKey
+from homeserver.http.client import OutboundHttp
+from homeserver.http.gate.addresses import AddressPolicy
+from homeserver.http.gate.fetching import Fetcher
+from homeserver.http.gate.tls import Trust
+from homeserver.ids import ServerName
+from homeserver.users.mail.codes import EmailCodes
+from homeserver.users.mail.mailer import Mailer, NoMailer, TemplateMailer
+from homeserver.users.mail.smtp import SmtpTransport
+from homeserver.users.mail.stage import EmailStage
+from homeserver.users.mail.validation import EmailValidation, ValidationPolicy
+from homeserver.users.threepids import IdentityServers, Threepids
+
+
+class Mail:
+    """What sends mail, and what mail proves. `mailer` and `codes` are for whoever has something to send."""
+
+    def __init__(self, config: Config, surroundings: Surroundings, signing_key: SigningKey) -> None:
+        db, clock, randomness = surroundings.database, surroundings.clock, surroundings.randomness
+        self._config = config
+        self.mailer: Mailer = NoMailer()
+        self.validation: EmailValidation | None = None
+        if config.email.is_enabled and surroundings.network is not None:
+            self.mailer = TemplateMailer(
+                config.email,
+                SmtpTransport(surroundings.network, clock, config.email),
+                clock,
+                randomness,
+                server_name=config.server.server_name,
+            )
+            self.validation = EmailValidation(db, clock, randomness, self.mailer, policy_of(config))
+        self.codes = EmailCodes(db, clock, randomness, self.mailer)
+        identity = IdentityServers(
+            web_of(config, surroundings),
+            _Signer(config.server.server_name, signing_key),
+            config.identity.trusted_identity_servers,
+        )
+        self.threepids = Threepids(db, clock, self.validation, identity)
+
+    def with_mail(self, parts: UserParts) -> UserParts:
+        """What accounts need to know of mail, beside what they know already."""
+        stages = list(parts.stages)
+        if self.validation is not None:
+            stages.append(EmailStage(self.validation))
+        return replace(parts, stages=stages, unbinder=self.threepids)
+
+    def handlers(self, users: Users) -> list[object]:
+        """The endpoints, for the router."""
+        may_change = self._config.registration.enable_3pid_changes
+        return [
+            EmailValidationEndpoints(self.validation, may_add=may_change),
+            ThreepidEndpoints(self.threepids, users.interactive_auth, may_change=may_change),
+        ]
+
+
+class _Signer:
+    """Signs requests to identity servers as those to other servers are signed."""
+
+    def __init__(self, server_name: ServerName, key: SigningKey) -> None:
+        self._server_name = server_name
+        self._key = key
+
+    def authorization(self, method: str, uri: str, destination: ServerName, content: Any) -> str:
+        return sign_request(
+            method=method,
+            uri=uri,
+            origin=self._server_name,
+            destination=destination,
+            content=encode_canonical(content, strict=True),
+            key=self._key,
+        )
+
+
+def policy_of(config: Config) -> ValidationPolicy:
+    """Which addresses may be proved, as the configuration says."""
+    pages = (config.server.base_url, config.email.client_base_url)
+    return ValidationPolicy(
+        config.server.base_url,
+        config.email.validation_token_lifetime_ms,
+        config.registration.allowed_local_3pids,
+        config.registration.request_token_inhibit_3pid_errors,
+        frozenset(urlsplit(page).netloc for page in pages if page is not None),
+    )
+
+
+def web_of(config: Config, surroundings: Surroundings) -> OutboundHttp | None:
+    """The way to identity servers: to public addresses only, as to other servers."""
+    if surroundings.network is None:
+        return None
+    section = config.federation
+    policy = AddressPolicy(section.ip_range_blacklist, section.ip_range_whitelist)
+    return OutboundHttp(
+        Fetcher(surroundings.network, surroundings.clock, policy, Trust()), surroundings.clock
+    )

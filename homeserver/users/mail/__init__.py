@@ -1,0 +1,1 @@
+"""Mail: written from templates, sent over SMTP, and what it proves."""
