@@ -7,8 +7,12 @@ from homeserver.app.well_known import client_file, server_file, support_file
 from homeserver.client_api.versions import VersionEndpoints
 from homeserver.client_api.well_known import WellKnownEndpoints
 
-
-BEYOND_RELEASES = ("org.matrix.msc3881",)
+BEYOND_RELEASES = (
+    "org.matrix.simplified_msc3575",
+    "org.matrix.msc3881",
+    "org.matrix.msc4140",
+    "org.matrix.msc4306",
+)
 """Flags of open proposals that this server serves."""
 
 
