@@ -110,10 +110,15 @@ class Composer:
             ignored = self._own.ignored(feed.user_id)
             if ignored is None:
                 ignored = await self._own.load_ignored(feed.user_id)
-            account_data: Mapping[RoomID, list[bytes]] = {}
+            account_data: dict[RoomID, list[bytes]] = {}
             global_data: list[bytes] = []
             if since is None or request.full_state or feed.account_data > since.position:
                 global_data, account_data = await self._own.account_data(request)
+            if since is not None and not request.full_state:
+                # What was kept for a room before its owner came into it has been told to nobody.
+                new = [room_id for room_id, view, _ in joined if view.joined_at > since.position]
+                if new:
+                    account_data |= await self._own.of_new_rooms(request, new)
             until = self.now()
             # Whoever joined a room meanwhile must be told now: the token says that they know.
             if told == [(room_id, view.membership) for room_id, view in self._moved(feed, request)]:

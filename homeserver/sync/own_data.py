@@ -71,10 +71,31 @@ class StoredOwnData:
             account.append(msgspec.json.encode({"type": "m.push_rules", "content": rules}))
         return account, by_room
 
+    async def of_new_rooms(
+        self, request: SyncRequest, room_ids: Sequence[RoomID]
+    ) -> dict[RoomID, list[bytes]]:
+        """All that the user keeps for rooms that the client hears of for the first time."""
+        found = await self._db.read(_of_rooms, request.user_id, room_ids)
+        wanted = request.filter.room.account_data
+        return {
+            room_id: [
+                b'{"type":%b,"content":%b}' % (msgspec.json.encode(kind), content)
+                for kind, content in kept.items()
+                if wanted.includes_type(kind)
+            ]
+            for room_id, kept in found.items()
+        }
+
     def _on_entries(self, entries: Sequence[LogEntry]) -> None:
         for entry in entries:
             if entry.kind is LogKind.ACCOUNT_DATA and entry.ref == IGNORED:
                 self._ignored.pop(UserID(entry.user_id or ""), None)
+
+
+def _of_rooms(
+    txn: Transaction, user_id: UserID, room_ids: Sequence[RoomID]
+) -> dict[RoomID, dict[str, bytes]]:
+    return {room_id: rows.list_of_room(txn, user_id, room_id) for room_id in room_ids}
 
 
 def _ignored_users(content: bytes | None) -> frozenset[UserID]:
