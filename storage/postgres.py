@@ -283,6 +283,7 @@ def _insert(table: str, columns: tuple[str, ...], key: tuple[str, ...], count: i
 @lru_cache(maxsize=2048)
 def translate(sql: str) -> str:
     """The statement with the driver's placeholders; question marks in literals are only question marks."""
+    sql = sql.replace("search_words MATCH ?", "vector @@ plainto_tsquery('simple', ?)")
     parts = re.split(r"('(?:[^']|'')*')", sql.replace("%", "%%"))
     return "".join(part if part.startswith("'") else part.replace("?", "%s") for part in parts)
 
@@ -296,6 +297,12 @@ _WORDS = (
     (r"\bREAL\b", "DOUBLE PRECISION"),
     # In the order of their bytes, as SQLite sorts.
     (r"\bTEXT\b(?!\s*\)|\s+COLLATE)", 'TEXT COLLATE "C"'),
+    (
+        r"\bCREATE FULLTEXT TABLE (\w+)",
+        r"CREATE TABLE \1 (rowid BIGINT PRIMARY KEY, words TEXT NOT NULL, vector TSVECTOR"
+        r" GENERATED ALWAYS AS (to_tsvector('simple', words)) STORED);"
+        r" CREATE INDEX \1_vector ON \1 USING GIN (vector)",
+    ),
 )
 
 

@@ -164,7 +164,8 @@ _INSERT_LOG = _insert("log", LOG_COLUMNS, ())
 
 def dialect(script: str) -> str:
     """The schema in SQLite's words: only INTEGER PRIMARY KEY is the row's own number."""
-    return re.sub(r"\bBIGINT\s+PRIMARY\s+KEY\b", "INTEGER PRIMARY KEY", script)
+    script = re.sub(r"\bBIGINT\s+PRIMARY\s+KEY\b", "INTEGER PRIMARY KEY", script)
+    return re.sub(r"\bCREATE FULLTEXT TABLE (\w+)", r"CREATE VIRTUAL TABLE \1 USING fts5(words)", script)
 
 
 def _translated(error: sqlite3.Error, sql: str) -> StorageError:

@@ -8,6 +8,7 @@ from homeserver.app.federation import Federation
 from homeserver.app.legacy import legacy_sync_handlers
 from homeserver.app.push import PushServices
 from homeserver.app.rooms import RoomServices
+from homeserver.app.search import SearchServices
 from homeserver.app.spaces import SpaceServices
 from homeserver.app.surroundings import Surroundings
 from homeserver.app.sync import SyncServices
@@ -37,6 +38,7 @@ class Features:
         self.spaces = SpaceServices(config, surroundings, rooms, federation.client)
         self.appservices = AppserviceServices(config, surroundings, rooms, presence, appservices, tail)
         self.push = PushServices(config, surroundings, users, rooms, tail)
+        self.search = SearchServices(config, surroundings, rooms, tail)
         self._legacy = legacy_sync_handlers(surroundings, rooms, sync, presence_section)
 
     def handlers(self) -> list[object]:
@@ -45,6 +47,7 @@ class Features:
             *self.spaces.handlers(),
             *self.appservices.handlers(),
             *self.push.handlers(),
+            *self.search.handlers(),
             *self._legacy,
         ]
 
@@ -52,7 +55,9 @@ class Features:
         """Begin what runs by itself."""
         await self.appservices.start()
         await self.push.start()
+        self.search.start()
 
     async def stop(self) -> None:
+        self.search.stop()
         await self.push.stop()
         await self.appservices.stop()
