@@ -9,6 +9,7 @@ from homeserver.app.rooms import RoomServices
 from homeserver.app.surroundings import Surroundings
 from homeserver.im.acquaintance import Acquaintances
 from homeserver.im.follower import Follower
+from homeserver.im_api.page import PageEndpoints
 
 
 class SocialServices:
@@ -21,9 +22,11 @@ class SocialServices:
         friends = Acquaintances(surroundings.database, follower)
         self.groups = GroupServices(config, surroundings, rooms, friends)
         self.moments = MomentServices(config, surroundings, rooms, friends)
+        web = config.web_client
+        self._page: list[object] = [PageEndpoints(web.redirect)] if web.enabled else []
 
     def handlers(self) -> list[object]:
-        return [*self.groups.handlers(), *self.moments.handlers()]
+        return [*self.groups.handlers(), *self.moments.handlers(), *self._page]
 
     async def start(self) -> None:
         self.groups.start()
