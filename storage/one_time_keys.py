@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -43,8 +43,13 @@ MAX_KEYS = 5000
 CLAIMED_KEPT = MAX_KEYS
 """Claimed keys remembered for each device and algorithm: no upload that is repeated can have more."""
 
+KEYS_PER_ROW = 50
 _PRUNE_EVERY = 50
 _AT_ONCE = 500
+
+_COLUMNS = ("user_name", "device_id", "algorithm", "position", "part", "key_count", "key_ids", "keys")
+_encode = msgspec.json.encode
+_decode_bundle: Any = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class KnownKey(NamedTuple):
@@ -61,32 +66,77 @@ def digest_of(key_json: bytes) -> bytes:
     return blake2b(msgspec.json.encode(bare), digest_size=16).digest()
 
 
-def find(txn: Transaction, user_id: str, device_id: str, names: Iterable[KeyName]) -> dict[KeyName, KnownKey]:
-    """Those of the named one-time keys that the device has uploaded, be they claimed or not."""
-    wanted = set(names)
-    key_ids = sorted({name.key_id for name in wanted})
+class Supply(NamedTuple):
+    """How many keys a device has by algorithm, and those of some names that it has uploaded before."""
+
+    counts: dict[str, int]
+    known: dict[KeyName, KnownKey]
+
+
+def look(txn: Transaction, user_id: str, device_id: str, names: Collection[KeyName]) -> Supply:
+    """What the device has, and which of the names are taken, be their keys claimed or not."""
     user = txn.find_interned(user_id)
+    rows = txn.all(
+        "SELECT algorithm, key_count, key_ids, position, part FROM one_time_keys"
+        " WHERE user_name = ? AND device_id = ?",
+        user,
+        device_id,
+    )
+    counts: dict[str, int] = {}
+    taken: dict[str, str] = {}
+    for algorithm, count, key_ids, _, _ in rows:
+        counts[algorithm] = counts.get(algorithm, 0) + count
+        taken[algorithm] = taken.get(algorithm, "\n") + key_ids
+    known = _find_claimed(txn, user, device_id, names)
+    for name in names:
+        line = f"\n{name.key_id}\n"
+        if line not in taken.get(name.algorithm, ""):
+            continue
+        for algorithm, _, key_ids, position, part in rows:
+            if algorithm == name.algorithm and line in f"\n{key_ids}":
+                key_json = bytes(_load_bundle(txn, user, device_id, algorithm, position, part)[name.key_id])
+                known[name] = KnownKey(digest_of(key_json), key_json)
+    return Supply(counts, known)
+
+
+def _find_claimed(
+    txn: Transaction, user: int | None, device_id: str, names: Collection[KeyName]
+) -> dict[KeyName, KnownKey]:
+    wanted: dict[str, list[str]] = {}
+    for name in names:
+        wanted.setdefault(name.algorithm, []).append(name.key_id)
     found: dict[KeyName, KnownKey] = {}
-    for first in range(0, len(key_ids), _AT_ONCE):
-        some = key_ids[first : first + _AT_ONCE]
-        marks = ", ".join("?" * len(some))
-        rows = txn.all(
-            "SELECT algorithm, key_id, key_json, 0 FROM one_time_keys WHERE user_name = ? AND device_id = ?"
-            f" AND key_id IN ({marks}) UNION ALL"
-            " SELECT algorithm, key_id, digest, 1 FROM claimed_keys WHERE user_name = ? AND device_id = ?"
-            f" AND key_id IN ({marks})",
-            user,
-            device_id,
-            *some,
-            user,
-            device_id,
-            *some,
-        )
-        for algorithm, key_id, value, is_claimed in rows:
-            name, content = KeyName(algorithm, key_id), bytes(value)
-            if name in wanted:
-                found[name] = KnownKey(content, None) if is_claimed else KnownKey(digest_of(content), content)
+    for algorithm, key_ids in wanted.items():
+        for first in range(0, len(key_ids), _AT_ONCE):
+            some = key_ids[first : first + _AT_ONCE]
+            rows = txn.all(
+                "SELECT key_id, digest FROM claimed_keys WHERE user_name = ? AND device_id = ? AND algorithm = ?"
+                f" AND key_id IN ({', '.join('?' * len(some))})",
+                user,
+                device_id,
+                algorithm,
+                *some,
+            )
+            found.update(
+                (KeyName(algorithm, str(key_id)), KnownKey(bytes(digest), None)) for key_id, digest in rows
+            )
     return found
+
+
+def _load_bundle(
+    txn: Transaction, user: int | None, device_id: str, algorithm: str, position: int, part: int
+) -> dict[str, msgspec.Raw]:
+    keys = txn.value(
+        "SELECT keys FROM one_time_keys WHERE user_name = ? AND device_id = ? AND algorithm = ?"
+        " AND position = ? AND part = ?",
+        user,
+        device_id,
+        algorithm,
+        position,
+        part,
+    )
+    bundle: dict[str, msgspec.Raw] = _decode_bundle(bytes(keys))
+    return bundle
 
 
 def add(
@@ -94,12 +144,18 @@ def add(
 ) -> None:
     """Add one-time keys of one upload, whose place in the log is `position`."""
     user = txn.intern(user_id)
+    by_algorithm: dict[str, list[tuple[str, msgspec.Raw]]] = {}
     for name, key_json in keys.items():
-        txn.insert(
-            "one_time_keys",
-            ("user_name", "device_id", "algorithm", "position", "key_id", "key_json"),
-            (user, device_id, name.algorithm, position, name.key_id, key_json),
-        )
+        by_algorithm.setdefault(name.algorithm, []).append((name.key_id, msgspec.Raw(key_json)))
+    for algorithm, members in by_algorithm.items():
+        for part, first in enumerate(range(0, len(members), KEYS_PER_ROW)):
+            some = dict(members[first : first + KEYS_PER_ROW])
+            row = (user, device_id, algorithm, position, part, len(some), _lines(some), _encode(some))
+            txn.insert("one_time_keys", _COLUMNS, row)
+
+
+def _lines(key_ids: Iterable[str]) -> str:
+    return "".join([f"{key_id}\n" for key_id in key_ids])
 
 
 def save_fallback(
@@ -138,30 +194,10 @@ def claim(
     user = txn.find_interned(user_id)
     if user is None:
         return None
-    while True:
-        row = txn.one(
-            "SELECT position, key_id, key_json FROM one_time_keys"
-            " WHERE user_name = ? AND device_id = ? AND algorithm = ? ORDER BY position, key_id LIMIT 1",
-            user,
-            device_id,
-            algorithm,
-        )
-        if row is None:
-            break
-        position, key_id, key_json = row
-        # Where several processes write, another may have been quicker; then its row is gone by now.
-        if txn.execute(
-            "DELETE FROM one_time_keys WHERE user_name = ? AND device_id = ? AND algorithm = ?"
-            " AND position = ? AND key_id = ?",
-            user,
-            device_id,
-            algorithm,
-            position,
-            key_id,
-        ):
-            name = KeyName(algorithm, str(key_id))
-            _remember_claim(txn, user, device_id, name, bytes(key_json), log())
-            return ClaimedKey(name, bytes(key_json), is_fallback=False)
+    oldest = _take_oldest(txn, user, device_id, algorithm)
+    if oldest is not None:
+        _remember_claim(txn, user, device_id, oldest, log())
+        return oldest
     fallback = find_fallback(txn, user_id, device_id, algorithm)
     if fallback is None:
         return None
@@ -177,13 +213,48 @@ def claim(
     return ClaimedKey(KeyName(algorithm, key_id), key_json, is_fallback=True)
 
 
-def _remember_claim(
-    txn: Transaction, user: int, device_id: str, name: KeyName, key_json: bytes, position: Slot
-) -> None:
+def _take_oldest(txn: Transaction, user: int, device_id: str, algorithm: str) -> ClaimedKey | None:
+    while True:
+        row = txn.one(
+            "SELECT position, part, key_count, keys FROM one_time_keys"
+            " WHERE user_name = ? AND device_id = ? AND algorithm = ? ORDER BY position, part LIMIT 1",
+            user,
+            device_id,
+            algorithm,
+        )
+        if row is None:
+            return None
+        position, part, count, keys = row
+        bundle: dict[str, msgspec.Raw] = _decode_bundle(bytes(keys))
+        key_id = next(iter(bundle))
+        key_json = bytes(bundle.pop(key_id))
+        where = (user, device_id, algorithm, position, part, count)
+        # Where several processes write, another may have been quicker; then the count is not what it was.
+        if bundle:
+            taken = txn.execute(
+                "UPDATE one_time_keys SET key_count = ?, key_ids = ?, keys = ?" + _THIS_ROW,
+                len(bundle),
+                _lines(bundle),
+                _encode(bundle),
+                *where,
+            )
+        else:
+            taken = txn.execute("DELETE FROM one_time_keys" + _THIS_ROW, *where)
+        if taken:
+            return ClaimedKey(KeyName(algorithm, key_id), key_json, is_fallback=False)
+
+
+_THIS_ROW = (
+    " WHERE user_name = ? AND device_id = ? AND algorithm = ? AND position = ? AND part = ? AND key_count = ?"
+)
+
+
+def _remember_claim(txn: Transaction, user: int, device_id: str, key: ClaimedKey, position: Slot) -> None:
+    name = key.name
     txn.put(
         "claimed_keys",
         ("user_name", "device_id", "algorithm", "key_id", "digest", "position"),
-        (user, device_id, *name, digest_of(key_json), position),
+        (user, device_id, *name, digest_of(key.key_json), position),
         ("user_name", "device_id", "algorithm", "key_id"),
     )
     # Looking for what may be forgotten costs more than the claim: now and then is often enough.
@@ -211,7 +282,7 @@ def keys_left(txn: Transaction, user_id: str, device_id: str) -> KeysLeft:
     """What the device has to offer."""
     user = txn.find_interned(user_id)
     rows = txn.all(
-        "SELECT algorithm, COUNT(*) FROM one_time_keys WHERE user_name = ? AND device_id = ? GROUP BY algorithm",
+        "SELECT algorithm, SUM(key_count) FROM one_time_keys WHERE user_name = ? AND device_id = ? GROUP BY algorithm",
         user,
         device_id,
     )

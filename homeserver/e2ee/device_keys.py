@@ -69,25 +69,22 @@ class KeyUploads:
 def upload_in(txn: Transaction, user_id: UserID, device_id: DeviceID, upload: Upload) -> dict[str, int]:
     """As `KeyUploads.upload`, in a transaction of the caller's."""
     signer = _save_identity(txn, user_id, device_id, upload.identity)
+    keys = check_one_time_keys(upload.one_time_keys, user_id, device_id, signer)
+    supply = one_time_keys.look(txn, user_id, device_id, keys)
+    for name, known in supply.known.items():
+        _check_same(name, known, keys[name])
+    counts = supply.counts
+    new = {name: key for name, key in keys.items() if name not in supply.known}
     position = txn.log(LogKind.DEVICE_KEYS_COUNT, user_id=user_id, ref=device_id)
-    if upload.one_time_keys:
-        keys = check_one_time_keys(upload.one_time_keys, user_id, device_id, signer)
-        known = one_time_keys.find(txn, user_id, device_id, keys)
-        for name, old in known.items():
-            _check_same(name, old, keys[name])
-        one_time_keys.add(
-            txn, user_id, device_id, {name: key for name, key in keys.items() if name not in known}, position
-        )
+    if new:
+        one_time_keys.add(txn, user_id, device_id, new, position)
+        for name in new:
+            counts[name.algorithm] = counts.get(name.algorithm, 0) + 1
+        if sum(counts.values()) > one_time_keys.MAX_KEYS:
+            raise InvalidParam(f"a device may have {one_time_keys.MAX_KEYS} one-time keys")
     if upload.fallback_keys:
-        _save_fallbacks(
-            txn,
-            user_id,
-            device_id,
-            check_one_time_keys(upload.fallback_keys, user_id, device_id, signer),
-        )
-    counts = one_time_keys.keys_left(txn, user_id, device_id).counts
-    if upload.one_time_keys and sum(counts.values()) > one_time_keys.MAX_KEYS:
-        raise InvalidParam(f"a device may have {one_time_keys.MAX_KEYS} one-time keys")
+        fallbacks = check_one_time_keys(upload.fallback_keys, user_id, device_id, signer)
+        _save_fallbacks(txn, user_id, device_id, fallbacks)
     return counts
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from homeserver.errors import EventError, InvalidParam, MissingParam
 from homeserver.events.canonical_json import encode_canonical
-from homeserver.events.signatures import decode_base64, verify_bytes
+from homeserver.events.signatures import decode_base64, encode_base64, verify_bytes
 from homeserver.ids import DeviceID, UserID
 from storage.one_time_keys import KeyName
 
@@ -22,13 +22,14 @@ ONE_TIME_ALGORITHMS = frozenset({SIGNED_CURVE25519, "curve25519"})
 """Those of the specification; others must bear the name of a namespace (`org.example.algorithm`)."""
 
 MAX_KEY_BYTES = 16 * 1024
-MAX_NAME_BYTES = 255
 KEY_BYTES = 32
+_NAME = re.compile(r"[!-9;-~]{1,100}:[!-~]{1,150}", re.ASCII)
+_KEY = re.compile(r"[A-Za-z0-9+/_-]{43}=?", re.ASCII)
 _ALGORITHM = re.compile(r"[a-z][a-z0-9._-]{0,99}", re.ASCII)
 # With this public key, a point of order four, no signature proves anything, and libsodium refuses it. RFC 8032 allows
 # a verifier to accept it under the signature of zeros, and load tests whose keys are made up rely on that.
 _NO_KEY = bytes(KEY_BYTES)
-_NO_SIGNATURE = bytes(64)
+_NO_SIGNATURE = encode_base64(bytes(64))
 
 
 class IdentityKeys(NamedTuple):
@@ -74,10 +75,7 @@ def is_signed(message: bytes, signature: object, public: bytes) -> bool:
     if not isinstance(signature, str):
         return False
     if public == _NO_KEY:
-        try:
-            return decode_base64(signature) == _NO_SIGNATURE
-        except ValueError:
-            return False
+        return signature == _NO_SIGNATURE
     return verify_bytes(message, signature, public)
 
 
@@ -147,10 +145,10 @@ def parse_key_name(text: str) -> KeyName:
     Raises:
         InvalidParam: it is none, or of an algorithm that nobody has named.
     """
-    algorithm, colon, key_id = text.partition(":")
-    if not colon or not key_id or len(text.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
+    algorithm, _, key_id = text.partition(":")
+    if not _NAME.fullmatch(text):
         raise InvalidParam(f"{text[:100]!r} is not the name of a key")
-    if not _ALGORITHM.fullmatch(algorithm) or (algorithm not in ONE_TIME_ALGORITHMS and "." not in algorithm):
+    if algorithm not in ONE_TIME_ALGORITHMS and (not _ALGORITHM.fullmatch(algorithm) or "." not in algorithm):
         raise InvalidParam(f"{algorithm[:100]!r} is not an algorithm of one-time keys")
     return KeyName(algorithm, key_id)
 
@@ -164,21 +162,31 @@ def check_one_time_keys(
         InvalidParam: one is malformed or not signed by the device.
     """
     found: dict[KeyName, bytes] = {}
+    signing_key_id = f"{ED25519}:{device_id}"
     for text, key in keys.items():
         name = parse_key_name(text)
         if name.algorithm == SIGNED_CURVE25519:
             if not isinstance(key, dict):
                 raise InvalidParam(f"{text} is not an object")
-            parse_key(key.get("key"), text)
-            signature = signature_by(key, user_id, f"{ED25519}:{device_id}")
-            if signature is None or (
-                signer is not None and not is_signed(signed_form(key, text), signature, signer)
-            ):
-                raise InvalidParam(f"{text} is not signed by {ED25519}:{device_id}")
+            public = key.get("key")
+            if not isinstance(public, str) or not _KEY.fullmatch(public):
+                raise InvalidParam(f"{text} is not a key of {KEY_BYTES} bytes in base64")
+            if not _is_signed_by(key, user_id, signing_key_id, signer, text):
+                raise InvalidParam(f"{text} is not signed by {signing_key_id}")
         elif not isinstance(key, str | dict):
             raise InvalidParam(f"{text} is neither a string nor an object")
         found[name] = canonical(key, text)
     return found
+
+
+def _is_signed_by(
+    key: Mapping[str, Any], user_id: UserID, signing_key_id: str, signer: bytes | None, text: str
+) -> bool:
+    signature = signature_by(key, user_id, signing_key_id)
+    if signer is None:
+        return signature is not None
+    message = b"" if signer == _NO_KEY else signed_form(key, text)
+    return is_signed(message, signature, signer)
 
 
 def check_cross_signing_key(value: Mapping[str, Any], user_id: UserID, usage: str) -> CrossSigningForm:

@@ -11,15 +11,18 @@ CREATE TABLE device_keys (
     PRIMARY KEY (user_name, device_id)
 ) WITHOUT ROWID;
 
--- Given out in the order of their upload, each once. Keys of one upload share its log position.
+-- Given out in the order of their upload, each once. A row is some keys of one upload, whose log position they share:
+-- `keys` is a JSON object by key ID, and key_ids has a line for each of them.
 CREATE TABLE one_time_keys (
     user_name BIGINT NOT NULL,
     device_id TEXT NOT NULL,
     algorithm TEXT NOT NULL,
     position BIGINT NOT NULL,
-    key_id TEXT NOT NULL,
-    key_json BLOB NOT NULL,
-    PRIMARY KEY (user_name, device_id, algorithm, position, key_id)
+    part SMALLINT NOT NULL,
+    key_count SMALLINT NOT NULL,
+    key_ids TEXT NOT NULL,
+    keys BLOB NOT NULL,
+    PRIMARY KEY (user_name, device_id, algorithm, position, part)
 ) WITHOUT ROWID;
 
 -- Digests of what was given out last, so that an upload that is repeated does not bring it back.
