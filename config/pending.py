@@ -19,7 +19,6 @@ PENDING = frozenset(
         "appservices.track_appservice_user_ips",
         "appservices.track_puppeted_user_ips",
         "caches.route_cache_ttl_ms",
-        "calls",
         "directory.alias_creation_rules",
         "directory.enable_room_list_search",
         "directory.require_membership_for_aliases",
@@ -67,7 +66,6 @@ PENDING = frozenset(
         "server.admin_contact",
         "server.allow_public_rooms_over_federation",
         "server.cluster_secret",
-        "turn",
         "web_client",
     }
 )

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from config import Config
 from homeserver.app.appservices import registered
+from homeserver.app.assistance import Assistance
 from homeserver.app.e2ee import E2ee, E2eeParts, user_parts
 from homeserver.app.features import Features
 from homeserver.app.federation import Federation
@@ -107,6 +108,7 @@ class Services:
             self.features.spaces.spaces,
         )
         self.audience = PresenceAudience(db, self.rooms.rooms, self.sync.feeds, notifier)
+        self.assistance = Assistance(config, surroundings, self.rooms)
         self.media = MediaServices(config, surroundings, federation.media)
         self.im = ImServices(config, surroundings, self.rooms, self.presence)
         self.social = SocialServices(config, surroundings, self.rooms, self.im.follower)
@@ -147,6 +149,7 @@ class Services:
         return [
             *self.users.handlers(),
             *self.oauth.handlers(),
+            *self.assistance.handlers(),
             *self.mail.handlers(self.users),
             *self.e2ee.handlers(),
             *self.sync.handlers(),
