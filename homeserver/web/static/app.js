@@ -3,14 +3,14 @@
 import { im, logIn, logOut, session, signUp } from "./api.js";
 import { startCalls } from "./calls.js";
 import { chatView, listView } from "./chat.js";
-import { avatar, busy, dialog, field, h, localpart, notice, show } from "./dom.js";
+import { avatar, busy, dialog, field, h, icon, localpart, notice, show } from "./dom.js";
 import { groupsView } from "./groups.js";
 import { momentsView } from "./moments.js";
 import { peopleView } from "./people.js";
 import { follow, joined, requests, store } from "./store.js";
 
 const app = document.getElementById("app");
-const PLACES = [["chats", "Chats", "💬"], ["people", "Friends", "👥"], ["groups", "Groups", "🏕️"], ["moments", "Moments", "✨"]];
+const PLACES = [["chats", "Chats"], ["people", "Friends"], ["groups", "Groups"], ["moments", "Moments"]];
 
 function entrance() {
   let isNew = true;
@@ -64,9 +64,9 @@ function frame() {
     const { where } = place();
     const counts = { chats: joined().reduce((sum, room) => sum + room.unread, 0), people: requests().filter((room) => !room.type).length,
       groups: requests().filter((room) => room.type).length };
-    show(nav, PLACES.map(([key, text, icon]) => h("a", {
+    show(nav, PLACES.map(([key, text]) => h("a", {
       href: `#/${key}`, "aria-current": where === key || (where === "room" && key === "chats") ? "page" : null,
-    }, h("span", { class: "icon", "aria-hidden": "true" }, icon), h("span", {}, text),
+    }, icon(key), h("span", {}, text),
     counts[key] ? h("span", { class: "badge", "aria-label": `${counts[key]} new` }, String(counts[key])) : null)));
   }
 

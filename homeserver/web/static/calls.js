@@ -1,7 +1,7 @@
 // Calls between two browsers: the server carries the m.call.* events, voices and faces go directly.
 
 import { cs, send, session } from "./api.js";
-import { dialog, h, notice } from "./dom.js";
+import { avatar, dialog, h, icon, notice } from "./dom.js";
 import { store } from "./store.js";
 
 const VERSION = "1";
@@ -13,8 +13,8 @@ export function startCalls() {
 
 export function callButtons(room) {
   if (!("RTCPeerConnection" in window)) return [];
-  return [["📞", "Call", false], ["🎥", "Call with video", true]].map(([icon, label, video]) =>
-    h("button", { class: "icon", "aria-label": label, title: label, onclick: () => begin(room, video).catch(failed) }, icon));
+  return [["call", "Call", false], ["video", "Call with video", true]].map(([drawing, label, video]) =>
+    h("button", { class: "icon", "aria-label": label, title: label, onclick: () => begin(room, video).catch(failed) }, icon(drawing)));
 }
 
 function failed(error) {
@@ -51,7 +51,7 @@ class Call {
     this.mine = h("video", { class: "mine", autoplay: true, playsInline: true, muted: true });
     this.mine.srcObject = this.media;
     this.status = h("p", { class: "hint", role: "status" }, "Calling…");
-    this.box = dialog(`Call with ${this.room.title}`, h("div", { class: `call${video ? " video" : ""}` }, this.theirs, this.mine), this.status,
+    this.box = dialog(`Call with ${this.room.title}`, h("div", { class: `call${video ? " video" : ""}` }, video ? null : avatar(this.room.title, this.room.peer), this.theirs, this.mine), this.status,
       h("button", { class: "danger wide", onclick: () => this.hangUp() }, "Hang up"));
     this.box.addEventListener("close", () => current === this && this.hangUp());
   }

@@ -2,7 +2,7 @@
 
 import { blob, cs, enc, im, picture, send, session, upload } from "./api.js";
 import { callButtons } from "./calls.js";
-import { avatar, busy, clock, h, localpart, notice, show, when } from "./dom.js";
+import { avatar, busy, clock, h, icon, localpart, notice, show, when } from "./dom.js";
 import { groupPanel } from "./groups.js";
 import { joined, loadOlder, rooms } from "./store.js";
 
@@ -10,8 +10,8 @@ const RECALL_MS = 120000;
 
 function said(room, event) {
   if (!event) return "";
-  if (event.type === "m.call.invite") return "📞 Call";
-  const body = event.content.msgtype === "m.image" ? "🖼 Picture" : event.content.body ?? "taken back";
+  if (event.type === "m.call.invite") return "Call";
+  const body = event.content.msgtype === "m.image" ? "Picture" : event.content.body ?? "taken back";
   return room.kind === "direct" || event.sender === session.user_id ? body : `${room.name(event.sender)}: ${body}`;
 }
 
@@ -40,24 +40,25 @@ function body(event) {
     return h("button", { class: "link", onclick: busy(async () => {
       const path = content.url.slice("mxc://".length).split("/").map(enc).join("/");
       h("a", { href: await blob(`/_matrix/client/v1/media/download/${path}`), download: content.body || "file" }).click();
-    }) }, `📎 ${content.body}`);
+    }) }, content.body);
   }
   return h("span", { class: "text" }, content.body);
 }
 
 function line(room, event, before) {
-  if (event.type === "m.call.invite") return h("li", { class: "event" }, `📞 ${room.name(event.sender)} called · ${clock(event.origin_server_ts)}`);
+  if (event.type === "m.call.invite") return h("li", { class: "event" }, `${room.name(event.sender)} called · ${clock(event.origin_server_ts)}`);
   if (event.type === "m.room.member") {
+    if (room.kind === "direct") return null;
     const name = event.content.displayname || localpart(event.state_key);
     const verb = { join: "joined", leave: "left", invite: "was invited", knock: "asks to join", ban: "was banned" }[event.content.membership];
-    return before ? null : h("li", { class: "event" }, `${name} ${verb}`);
+    return before?.content?.membership === event.content.membership && before.state_key === event.state_key ? null : h("li", { class: "event" }, `${name} ${verb}`);
   }
   if (event.type !== "m.room.message") return null;
   const own = event.sender === session.user_id;
   const follows = before?.type === "m.room.message" && before.sender === event.sender && event.origin_server_ts - before.origin_server_ts < 300000;
   const recall = own && event.content.msgtype && Date.now() - event.origin_server_ts < RECALL_MS
     ? h("button", { class: "recall icon", "aria-label": "Take this message back", title: "Take back", onclick: busy(() =>
-      cs("PUT", `/rooms/${enc(room.id)}/redact/${enc(event.event_id)}/${Date.now()}`, {})) }, "↩") : null;
+      cs("PUT", `/rooms/${enc(room.id)}/redact/${enc(event.event_id)}/${Date.now()}`, {})) }, icon("undo")) : null;
   return h("li", { class: `message${own ? " own" : ""}${follows ? " follows" : ""}${event.content["im.hearth.announcement"] ? " announcement" : ""}` },
     own ? null : avatar(room.name(event.sender), event.sender),
     h("div", { class: "bubble" },
@@ -69,10 +70,14 @@ export function chatView(main, id) {
   let read = null;
   let typed = 0;
   let drawn = "";
+  let atEnd = true;
   const title = h("h2", {});
   const status = h("p", { class: "status" });
   const tools = h("div", { class: "tools" });
   const log = h("ol", { class: "log", role: "log", "aria-label": "Messages", tabindex: "0" });
+  log.addEventListener("scroll", () => { atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80; });
+  // Pictures take their place when they have come.
+  log.addEventListener("load", () => { if (atEnd) log.scrollTop = log.scrollHeight; }, true);
   const input = h("textarea", { rows: 1, placeholder: "Message", "aria-label": "Message", enterkeyhint: "send" });
   const file = h("input", { type: "file", accept: "image/*", hidden: true, onchange: async () => {
     for (const one of file.files) {
@@ -88,6 +93,8 @@ export function chatView(main, id) {
   const form = h("form", { class: "composer", onsubmit: busy(async () => {
     const text = input.value.trim();
     if (!text) return;
+    typed = 0;
+    cs("PUT", `/rooms/${enc(id)}/typing/${enc(session.user_id)}`, { typing: false }).catch(() => {});
     input.value = "";
     input.style.height = "";
     try {
@@ -98,8 +105,8 @@ export function chatView(main, id) {
     } finally {
       input.focus();
     }
-  }) }, file, h("button", { class: "icon", type: "button", "aria-label": "Send a picture", onclick: () => file.click() }, "🖼"),
-  input, h("button", { class: "primary send", type: "submit", "aria-label": "Send" }, "➤"));
+  }) }, file, h("button", { class: "icon", type: "button", "aria-label": "Send a picture", onclick: () => file.click() }, icon("picture")),
+  input, h("button", { class: "primary send", type: "submit", "aria-label": "Send" }, icon("send")));
   input.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
       event.preventDefault();
@@ -114,7 +121,7 @@ export function chatView(main, id) {
       cs("PUT", `/rooms/${enc(id)}/typing/${enc(session.user_id)}`, { typing: true, timeout: 6000 }).catch(() => {});
     }
   });
-  show(main, h("header", { class: "bar" }, h("a", { class: "back icon button", href: "#/chats", "aria-label": "Back to chats" }, "‹"),
+  show(main, h("header", { class: "bar" }, h("a", { class: "back icon button", href: "#/chats", "aria-label": "Back to chats" }, icon("back")),
     h("div", { class: "titles" }, title, status), tools), log, form);
 
   function draw() {
@@ -131,21 +138,20 @@ export function chatView(main, id) {
     input.placeholder = muted ? "You cannot speak here now" : "Message";
     if (!tools.childElementCount) {
       if (room.kind === "direct") show(tools, callButtons(room));
-      if (room.kind === "group") show(tools, h("button", { class: "icon", "aria-label": "About this group", onclick: busy(() => groupPanel(room)) }, "ⓘ"));
+      if (room.kind === "group") show(tools, h("button", { class: "icon", "aria-label": "About this group", onclick: busy(() => groupPanel(room)) }, icon("info")));
     }
     const key = `${room.timeline.length} ${room.timeline.at(-1)?.event_id} ${room.timeline.filter((event) => !event.content.msgtype).length} ${room.prev}`;
     if (key !== drawn) {
       drawn = key;
-      const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
       let before = null;
       const lines = room.timeline.map((event) => {
-        const shown = line(room, event, event.type === "m.room.member" ? null : before);
+        const shown = line(room, event, before);
         if (shown) before = event;
         return shown;
       });
       const hasOlder = room.prev && room.timeline[0]?.type !== "m.room.create";
       show(log, hasOlder ? h("li", { class: "event" }, h("button", { class: "link", onclick: busy(() => loadOlder(room)) }, "Earlier messages")) : null, lines);
-      if (atEnd || !log.scrollTop) log.scrollTop = log.scrollHeight;
+      if (atEnd) log.scrollTop = log.scrollHeight;
     }
     const last = room.timeline.at(-1);
     if (last && last.event_id !== read && document.visibilityState === "visible") {

@@ -57,7 +57,7 @@ export function choice(label, name, options) {
 export function dialog(title, ...content) {
   const element = h("dialog", { "aria-label": title, onclose: () => element.remove() },
     h("header", {}, h("h2", {}, title),
-      h("button", { class: "icon", "aria-label": "Close", onclick: () => element.close() }, "✕")),
+      h("button", { class: "icon", "aria-label": "Close", onclick: () => element.close() }, icon("close"))),
     content);
   document.body.append(element);
   element.showModal();
@@ -82,4 +82,31 @@ export function when(ts) {
   const date = new Date(ts);
   const sameDay = date.toDateString() === new Date().toDateString();
   return sameDay ? clock(ts) : date.toLocaleDateString([], { day: "numeric", month: "short" });
+}
+
+// Drawn here, since not every system has a font with pictures.
+const PATHS = {
+  chats: "M4 5h16v11H10l-4 4v-4H4z",
+  people: "M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM2 20c0-4 3-6 7-6s7 2 7 6M16 4.5a3.3 3.3 0 0 1 0 6.2M18 14.5c2.5.8 4 2.600 4 5.500",
+  groups: "M12 4l9 16H3zM12 13l4 7H8z",
+  moments: "M12 3l2.500 6.500L21 12l-6.500 2.500L12 21l-2.500-6.500L3 12l6.500-2.500z",
+  picture: "M3 5h18v14H3zM3 16l5-5 4 4 3-3 6 5M16 9.500h.01",
+  call: "M6 3l3 5-2 2c1 3 4 6 7 7l2-2 5 3c0 2-2 3-4 3C10 20 4 14 3 7c0-2 1-4 3-4z",
+  video: "M3 6h12v12H3zM15 10l6-3v10l-6-3z",
+  info: "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM12 11v6M12 7.500h.01",
+  send: "M4 12L20 4l-4 16-4-7z",
+  undo: "M9 6L4 11l5 5M4 11h10a6 6 0 0 1 6 6",
+  remove: "M5 7h14M9 7V4h6v3M7 7l1 13h8l1-13",
+  close: "M6 6l12 12M18 6L6 18",
+  back: "M15 5l-7 7 7 7",
+};
+
+export function icon(name) {
+  const space = "http://www.w3.org/2000/svg";
+  const drawing = document.createElementNS(space, "svg");
+  for (const [key, value] of Object.entries({ viewBox: "0 0 24 24", "aria-hidden": "true", class: "drawn" })) drawing.setAttribute(key, value);
+  const path = document.createElementNS(space, "path");
+  path.setAttribute("d", PATHS[name]);
+  drawing.append(path);
+  return drawing;
 }

@@ -94,7 +94,7 @@ export async function groupPanel(room) {
   const link = h("div", { class: "link-box" });
   const box = dialog(group.name,
     h("p", { class: "hint" }, [group.description, group.number && `Number ${group.number}`].filter(Boolean).join(" · ")),
-    announcement ? h("blockquote", {}, h("strong", {}, "📌 Announcement"), h("p", {}, announcement.text)) : null,
+    announcement ? h("blockquote", {}, h("strong", {}, "Announcement"), h("p", {}, announcement.text)) : null,
     asking.map((one) => h("div", { class: "card row" }, avatar(one.nickname, one.user_id),
       h("div", { class: "grow" }, h("strong", {}, localpart(one.user_id)), h("p", { class: "hint" }, one.message || "asks to join")),
       h("button", { class: "primary", onclick: act("PUT", `/requests/${enc(one.user_id)}`, { action: "accept" }) }, "Let in"),

@@ -1,7 +1,7 @@
 // Moments: what friends have posted, and a place to post.
 
 import { enc, im, picture, session, upload } from "./api.js";
-import { avatar, busy, choice, h, localpart, show, when } from "./dom.js";
+import { avatar, busy, choice, h, icon, localpart, show, when } from "./dom.js";
 
 const AUDIENCES = { friends: "Friends", public: "Everybody", private: "Only me" };
 
@@ -27,9 +27,9 @@ function card(item, refresh) {
   return h("article", { class: "moment card" },
     h("header", { class: "row" }, avatar(localpart(item.author), item.author),
       h("div", { class: "grow" }, h("strong", {}, localpart(item.author)), h("p", { class: "hint" }, `${when(item.ts)} · ${AUDIENCES[item.visibility]}`)),
-      own ? h("button", { class: "icon", "aria-label": "Delete this moment", onclick: act("DELETE", "") }, "🗑") : null),
+      own ? h("button", { class: "icon", "aria-label": "Delete this moment", onclick: act("DELETE", "") }, icon("remove")) : null),
     item.text ? h("p", { class: "text" }, item.text) : null,
-    item.location ? h("p", { class: "hint" }, `📍 ${item.location.name || item.location.geo_uri}`) : null,
+    item.location ? h("p", { class: "hint" }, `at ${item.location.name || item.location.geo_uri}`) : null,
     item.media.length ? h("div", { class: `pictures n${Math.min(item.media.length, 4)}` }, item.media.map(shown)) : null,
     h("div", { class: "row" }, h("button", { class: `like${item.liked ? " liked" : ""}`, "aria-pressed": String(item.liked),
       "aria-label": `Like, ${item.like_count}`, onclick: act(item.liked ? "DELETE" : "PUT", "/like", item.liked ? undefined : {}) },
@@ -37,7 +37,7 @@ function card(item, refresh) {
     h("span", { class: "hint" }, item.likes.map(localpart).join(", "))),
     h("ul", { class: "comments" }, item.comments.map((one) => h("li", {}, h("strong", {}, localpart(one.user_id)), " ", one.body,
       own || one.user_id === session.user_id
-        ? h("button", { class: "icon", "aria-label": "Delete this comment", onclick: act("DELETE", `/comments/${enc(one.comment_id)}`) }, "✕") : null))),
+        ? h("button", { class: "icon", "aria-label": "Delete this comment", onclick: act("DELETE", `/comments/${enc(one.comment_id)}`) }, icon("close")) : null))),
     reply);
 }
 
@@ -55,7 +55,7 @@ export function momentsView(main) {
     chosen.textContent = "";
     await refresh();
   }) }, h("textarea", { name: "text", rows: 2, placeholder: "What is new?", "aria-label": "What is new?" }), chosen,
-  h("div", { class: "row" }, files, h("button", { type: "button", class: "icon", "aria-label": "Add pictures", onclick: () => files.click() }, "🖼"),
+  h("div", { class: "row" }, files, h("button", { type: "button", class: "icon", "aria-label": "Add pictures", onclick: () => files.click() }, icon("picture")),
     h("div", { class: "grow" }, choice("For", "visibility", Object.entries(AUDIENCES))), h("button", { class: "primary", type: "submit" }, "Post")));
   show(main, h("div", { class: "page" }, h("h1", {}, "Moments"), form, feed));
 

@@ -67,7 +67,7 @@ try {
   step("befriended");
 
   for (const [who, text] of [[alice, "Hi Bob! Is the oven warm yet?"], [bob, "Almost. The dough has been resting since noon."],
-    [alice, "Then I bring the plums 🍑"], [bob, "And some cinnamon, please."]]) {
+    [alice, "Then I bring the plums!"], [bob, "And some cinnamon, please."]]) {
     await say(who.page, text);
     await Promise.all([alice, bob].map(({ page }) => page.getByRole("log").getByText(text).waitFor()));
   }
@@ -114,7 +114,7 @@ try {
 
   for (const { page } of [alice, bob]) {
     await page.goto(`${base}/#/chats`);
-    await page.locator(".list").getByRole("link", { name: page === alice.page ? "bob" : "alice" }).first().click();
+    await page.locator(".list a").filter({ has: page.locator("strong", { hasText: page === alice.page ? /^bob$/ : /^alice$/ }) }).click();
   }
   await alice.page.getByRole("button", { name: "Call", exact: true }).click();
   await bob.page.getByRole("button", { name: "Answer" }).click();

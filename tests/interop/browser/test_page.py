@@ -1,4 +1,4 @@
-"""The web page in headless Chromium: two people in two browsers, as `page.mjs` tells it. Screenshots stay in artefacts."""
+"""The web page in headless Chromium: two people in two browsers, as `page.mjs` tells it, with screenshots."""
 
 from __future__ import annotations
 
