@@ -37,7 +37,8 @@ SLIDING_LIST = {
 }
 AT_ONCE = 16
 INITIALS = 50
-INCREMENTALS = 400
+CONNECTIONS = 10
+MESSAGES = 100
 SETTLE_S = 0.5
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -176,22 +177,27 @@ async def measure_sliding(server: ServerProcess, alice: Somebody, bob: Somebody,
     took, cpu = await cost(server, initials)
     print(f"sliding sync, initial: {took / INITIALS * 1000:.2f} ms, CPU {cpu / INITIALS * 1000:.2f} ms")
 
+    # Several connections follow, so that the sends between are a small part of what is measured.
+    following: dict[str, str | None] = {f"following {number}": None for number in range(CONNECTIONS)}
+
     async def sends() -> None:
-        for number in range(INCREMENTALS):
+        for number in range(MESSAGES):
             await bob.send(rooms[number % 20])
 
     async def sends_and_syncs() -> None:
-        position, _ = await alice.slide("following")
-        for number in range(INCREMENTALS):
+        for number in range(MESSAGES):
             event_id = await bob.send(rooms[number % 20])
-            position, answer = await alice.slide("following", position)
-            assert event_id in answer
+            for connection, position in following.items():
+                following[connection], answer = await alice.slide(connection, position)
+                assert event_id in answer
 
-    await sends()
+    await sends_and_syncs()
     _, alone = await cost(server, sends)
+    for connection, position in following.items():
+        following[connection], _ = await alice.slide(connection, position)
     _, both = await cost(server, sends_and_syncs)
-    each = (both - alone) / INCREMENTALS * 1000
-    print(f"sliding sync, one message arrived: CPU {each:.3f} ms (send {alone / INCREMENTALS * 1000:.3f} ms)")
+    each = (both - alone) / MESSAGES / CONNECTIONS * 1000
+    print(f"sliding sync, one message arrived: CPU {each:.3f} ms (send {alone / MESSAGES * 1000:.2f} ms)")
 
 
 class Readers:
