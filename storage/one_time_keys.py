@@ -77,26 +77,37 @@ def look(txn: Transaction, user_id: str, device_id: str, names: Collection[KeyNa
     """What the device has, and which of the names are taken, be their keys claimed or not."""
     user = txn.find_interned(user_id)
     rows = txn.all(
-        "SELECT algorithm, key_count, key_ids, position, part FROM one_time_keys"
-        " WHERE user_name = ? AND device_id = ?",
+        "SELECT algorithm, key_count, key_ids FROM one_time_keys WHERE user_name = ? AND device_id = ?",
         user,
         device_id,
     )
     counts: dict[str, int] = {}
-    taken: dict[str, str] = {}
-    for algorithm, count, key_ids, _, _ in rows:
+    lines: dict[str, list[str]] = {}
+    for algorithm, count, key_ids in rows:
         counts[algorithm] = counts.get(algorithm, 0) + count
-        taken[algorithm] = taken.get(algorithm, "\n") + key_ids
+        lines.setdefault(algorithm, ["\n"]).append(key_ids)
     known = _find_claimed(txn, user, device_id, names)
-    for name in names:
-        line = f"\n{name.key_id}\n"
-        if line not in taken.get(name.algorithm, ""):
-            continue
-        for algorithm, _, key_ids, position, part in rows:
-            if algorithm == name.algorithm and line in f"\n{key_ids}":
-                key_json = bytes(_load_bundle(txn, user, device_id, algorithm, position, part)[name.key_id])
-                known[name] = KnownKey(digest_of(key_json), key_json)
+    taken = {algorithm: "".join(some) for algorithm, some in lines.items()}
+    again = [name for name in names if f"\n{name.key_id}\n" in taken.get(name.algorithm, "")]
+    if again:
+        known.update(_find_waiting(txn, user, device_id, again))
     return Supply(counts, known)
+
+
+def _find_waiting(
+    txn: Transaction, user: int | None, device_id: str, names: Collection[KeyName]
+) -> dict[KeyName, KnownKey]:
+    found: dict[KeyName, KnownKey] = {}
+    rows = txn.all(
+        "SELECT algorithm, keys FROM one_time_keys WHERE user_name = ? AND device_id = ?", user, device_id
+    )
+    for algorithm, keys in rows:
+        bundle: dict[str, msgspec.Raw] = _decode_bundle(bytes(keys))
+        for name in names:
+            if name.algorithm == algorithm and name.key_id in bundle:
+                key_json = bytes(bundle[name.key_id])
+                found[name] = KnownKey(digest_of(key_json), key_json)
+    return found
 
 
 def _find_claimed(
@@ -121,22 +132,6 @@ def _find_claimed(
                 (KeyName(algorithm, str(key_id)), KnownKey(bytes(digest), None)) for key_id, digest in rows
             )
     return found
-
-
-def _load_bundle(
-    txn: Transaction, user: int | None, device_id: str, algorithm: str, position: int, part: int
-) -> dict[str, msgspec.Raw]:
-    keys = txn.value(
-        "SELECT keys FROM one_time_keys WHERE user_name = ? AND device_id = ? AND algorithm = ?"
-        " AND position = ? AND part = ?",
-        user,
-        device_id,
-        algorithm,
-        position,
-        part,
-    )
-    bundle: dict[str, msgspec.Raw] = _decode_bundle(bytes(keys))
-    return bundle
 
 
 def add(
