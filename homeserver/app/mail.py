@@ -1,4 +1,4 @@
-"""Mail and addresses, built of their parts."""
+"""Mail, addresses, and what proves them or their owners, built of their parts."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from homeserver.http.gate.addresses import AddressPolicy
 from homeserver.http.gate.fetching import Fetcher
 from homeserver.http.gate.tls import Trust
 from homeserver.ids import ServerName
+from homeserver.users.captcha import CaptchaStage
+from homeserver.users.jwt_login import JwtLogin
 from homeserver.users.mail.codes import EmailCodes
 from homeserver.users.mail.mailer import Mailer, NoMailer, TemplateMailer
 from homeserver.users.mail.smtp import SmtpTransport
@@ -33,6 +35,9 @@ class Mail:
     def __init__(self, config: Config, surroundings: Surroundings, signing_key: SigningKey) -> None:
         db, clock, randomness = surroundings.database, surroundings.clock, surroundings.randomness
         self._config = config
+        self._db = db
+        self._clock = clock
+        self._web = web_of(config, surroundings)
         self.mailer: Mailer = NoMailer()
         self.validation: EmailValidation | None = None
         if config.email.is_enabled and surroundings.network is not None:
@@ -46,7 +51,7 @@ class Mail:
             self.validation = EmailValidation(db, clock, randomness, self.mailer, policy_of(config))
         self.codes = EmailCodes(db, clock, randomness, self.mailer)
         identity = IdentityServers(
-            web_of(config, surroundings),
+            self._web,
             _Signer(config.server.server_name, signing_key),
             config.identity.trusted_identity_servers,
         )
@@ -54,10 +59,24 @@ class Mail:
 
     def with_mail(self, parts: UserParts) -> UserParts:
         """What accounts need to know of mail, beside what they know already."""
-        stages = list(parts.stages)
+        stages, methods = list(parts.stages), list(parts.login_methods)
         if self.validation is not None:
             stages.append(EmailStage(self.validation))
-        return replace(parts, stages=stages, unbinder=self.threepids)
+        registration, identity = self._config.registration, self._config.identity
+        if registration.enable_registration_captcha:
+            stages.append(
+                CaptchaStage(
+                    self._web,
+                    public_key=registration.recaptcha_public_key or "",
+                    private_key=registration.recaptcha_private_key or "",
+                    url=registration.recaptcha_siteverify_api,
+                )
+            )
+        if identity.jwt_config.enabled:
+            methods.append(
+                JwtLogin(self._db, self._clock, identity.jwt_config, self._config.server.server_name)
+            )
+        return replace(parts, stages=stages, login_methods=methods, unbinder=self.threepids)
 
     def handlers(self, users: Users) -> list[object]:
         """The endpoints, for the router."""

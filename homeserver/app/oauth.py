@@ -12,6 +12,7 @@ from homeserver.client_api.account_page import AccountPages
 from homeserver.client_api.oauth import OAuthEndpoints, OAuthMetadataEndpoints
 from homeserver.client_api.oauth_pages import AuthorizationPages, LinkPages, LoginPages
 from homeserver.client_api.pages import Cookies
+from homeserver.client_api.sso import SsoEndpoints
 from homeserver.users.login import PasswordLogin
 from homeserver.users.oauth.authorization import Authorizations
 from homeserver.users.oauth.browsers import Browsers
@@ -70,6 +71,7 @@ class OAuth:
                 providers=providers,
             ),
             AccountPages(service, self.confirmations, self.cookies),
+            SsoEndpoints(self.cookies, users.short_tokens, trusted=config.identity.sso.client_whitelist),
         ]
         self._handlers: list[object] = [
             OAuthMetadataEndpoints(base_url, device_grant=section.device_grant, registration=False),
@@ -87,5 +89,5 @@ class OAuth:
         self._is_enabled = section.enabled
 
     def handlers(self) -> list[object]:
-        """The endpoints, for the router: none, where OAuth is switched off."""
-        return [*self._pages, *self._handlers] if self._is_enabled else []
+        """The endpoints, for the router; where OAuth is switched off, single sign-on still needs the pages."""
+        return [*self._pages, *self._handlers] if self._is_enabled else self._pages

@@ -54,7 +54,6 @@ NOT_SERVED: Mapping[str, str] = {}
 
 NOT_SERVED_YET: Mapping[str, str] = {
     r"/_matrix/client/v3/(keys|room_keys|sendToDevice)/": "end-to-end encryption",
-    r"/_matrix/client/v3/login/sso": "single sign-on",
     r"/_matrix/(federation|key)/": "federation",
     r"/_matrix/policy/|/\.well-known/matrix/policy_server": "policy servers",
 }
