@@ -8,8 +8,11 @@ from homeserver.app.moments import MomentServices
 from homeserver.app.rooms import RoomServices
 from homeserver.app.surroundings import Surroundings
 from homeserver.im.acquaintance import Acquaintances
+from homeserver.im.calls import Calls
 from homeserver.im.follower import Follower
+from homeserver.im_api.calls import CallEndpoints
 from homeserver.im_api.page import PageEndpoints
+from homeserver.users.turn import TurnCredentials
 
 
 class SocialServices:
@@ -22,11 +25,15 @@ class SocialServices:
         friends = Acquaintances(surroundings.database, follower)
         self.groups = GroupServices(config, surroundings, rooms, friends)
         self.moments = MomentServices(config, surroundings, rooms, friends)
+        self.calls = Calls(rooms.sending, surroundings.randomness)
+        surroundings.notifier.subscribe(self.calls.heard)
+        turn = TurnCredentials(config.turn, surroundings.clock)
+        self._call_endpoints = CallEndpoints(self.calls, turn)
         web = config.web_client
         self._page: list[object] = [PageEndpoints(web.redirect)] if web.enabled else []
 
     def handlers(self) -> list[object]:
-        return [*self.groups.handlers(), *self.moments.handlers(), *self._page]
+        return [*self.groups.handlers(), *self.moments.handlers(), self._call_endpoints, *self._page]
 
     async def start(self) -> None:
         self.groups.start()

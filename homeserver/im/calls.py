@@ -1,0 +1,120 @@
+"""Calls: the facade's words for `m.call.*` events, so that a stock client at the other end hears the same.
+
+The server carries descriptions and candidates; voices go between the clients, or over a TURN server.
+Spec: https://spec.matrix.org/v1.19/client-server-api/#voice-over-ip
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from homeserver.errors import InvalidParam, NotFound
+from homeserver.ids import NAMESPACE, DeviceID, EventID, RoomID, UserID
+from homeserver.rooms.sending import Sending
+from homeserver.rooms.timeline import TimelineEvent
+from homeserver.runtime.notifier import LogEntry, LogKind
+from homeserver.runtime.random import Randomness
+
+INVITE = "m.call.invite"
+VERSION = "1"
+REMEMBERED = 10_000
+"""How many calls the server can name the room of; older ones are named with their room."""
+
+Verb = Literal["answer", "candidates", "select", "negotiate", "reject", "hangup"]
+_NEEDS: dict[str, tuple[str, str | None]] = {
+    # verb: event type, the key that it must have
+    "answer": ("m.call.answer", "answer"),
+    "candidates": ("m.call.candidates", "candidates"),
+    "select": ("m.call.select_answer", "selected_party_id"),
+    "negotiate": ("m.call.negotiate", "description"),
+    "reject": ("m.call.reject", None),
+    "hangup": ("m.call.hangup", None),
+}
+_OWN = frozenset({"call_id", "party_id", "version"})
+
+
+class Calls:
+    """Begins calls and carries what belongs to them."""
+
+    def __init__(self, sending: Sending, random: Randomness) -> None:
+        self._sending = sending
+        self._random = random
+        self._rooms: OrderedDict[str, RoomID] = OrderedDict()
+
+    def heard(self, entries: Sequence[LogEntry]) -> None:
+        """A listener of the notifier: whoever begins a call, from whatever client, its room is remembered."""
+        for entry in entries:
+            payload = entry.payload
+            if entry.kind is LogKind.EVENT and isinstance(payload, TimelineEvent):
+                event = payload.event
+                call_id = event.content.get("call_id") if event.type == INVITE else None
+                if isinstance(call_id, str):
+                    self._remember(call_id, event.room_id)
+
+    async def begin(
+        self,
+        cid: RoomID,
+        user_id: UserID,
+        device_id: DeviceID | None,
+        offer: Mapping[str, Any],
+        *,
+        kind: str,
+        lifetime_ms: int,
+        invitee: UserID | None,
+    ) -> tuple[str, EventID]:
+        """Call everybody in a conversation, or one of them; the call's ID.
+
+        Raises:
+            InvalidParam: the offer has no description.
+            Forbidden: the user is not in the conversation.
+        """
+        if offer.get("type") != "offer" or not isinstance(offer.get("sdp"), str):
+            raise InvalidParam('an offer is an object with type "offer" and an sdp')
+        call_id = self._random.token(16)
+        content: dict[str, Any] = {
+            "call_id": call_id,
+            "party_id": device_id or "",
+            "version": VERSION,
+            "lifetime": lifetime_ms,
+            "offer": dict(offer),
+            f"{NAMESPACE}call_type": kind,
+        }
+        if invitee is not None:
+            content["invitee"] = invitee
+        event_id = await self._sending.message(cid, user_id, INVITE, content)
+        self._remember(call_id, cid)
+        return call_id, event_id
+
+    async def act(
+        self,
+        call_id: str,
+        verb: Verb,
+        user_id: UserID,
+        device_id: DeviceID | None,
+        body: Mapping[str, Any],
+    ) -> EventID:
+        """Answer a call, end it, or carry what the two ends must know. `cid` in the body names a forgotten room.
+
+        Raises:
+            NotFound: no such call is known.
+            InvalidParam: what the verb needs is missing.
+            Forbidden: the user is not in the conversation.
+        """
+        event_type, needed = _NEEDS[verb]
+        if needed is not None and not body.get(needed):
+            raise InvalidParam(f"{verb} needs {needed}")
+        named = body.get("cid")
+        room_id = self._rooms.get(call_id) or (RoomID(named) if isinstance(named, str) else None)
+        if room_id is None:
+            raise NotFound(f"no call {call_id}")
+        more = {key: value for key, value in body.items() if key not in _OWN and key != "cid"}
+        content = {**more, "call_id": call_id, "party_id": device_id or "", "version": VERSION}
+        return await self._sending.message(room_id, user_id, event_type, content)
+
+    def _remember(self, call_id: str, room_id: RoomID) -> None:
+        # The first who uses an ID has it: nobody else's call can be led away by using it again.
+        self._rooms.setdefault(call_id, room_id)
+        while len(self._rooms) > REMEMBERED:
+            self._rooms.popitem(last=False)

@@ -1,0 +1,59 @@
+"""Calls: beginning them, what goes between the two ends, and the servers that help (IM API, part B.11)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from homeserver.http.endpoint import RateLimit, endpoint
+from homeserver.http.requester import Requester
+from homeserver.ids import RoomID, UserID
+from homeserver.im.calls import Calls, Verb
+from homeserver.users.turn import TurnCredentials
+
+CALLING = RateLimit("message")
+
+
+class BeginCallBody(msgspec.Struct):
+    """`lifetime` in ms: how long the other end may take to answer."""
+
+    offer: dict[str, Any]
+    type: Literal["voice", "video"] = "voice"
+    lifetime: Annotated[int, Meta(ge=1000, le=600_000)] = 60_000
+    invitee: UserID | None = None
+
+
+class CallEndpoints:
+    """Calls in conversations."""
+
+    def __init__(self, calls: Calls, turn: TurnCredentials) -> None:
+        self._calls = calls
+        self._turn = turn
+
+    @endpoint("POST", "/im/v1/conversations/{cid}/calls", rate_limit=CALLING, suspended=False)
+    async def begin_call(self, who: Requester, cid: RoomID, body: BeginCallBody) -> dict[str, Any]:
+        """Call whoever is in a conversation."""
+        call_id, event_id = await self._calls.begin(
+            cid,
+            who.user_id,
+            who.device_id,
+            body.offer,
+            kind=body.type,
+            lifetime_ms=body.lifetime,
+            invitee=body.invitee,
+        )
+        return {"call_id": call_id, "event_id": event_id}
+
+    @endpoint("GET", "/im/v1/calls/turn", rate_limit=RateLimit("turn"))
+    def get_call_servers(self, who: Requester) -> dict[str, Any]:
+        """Credentials for the TURN servers."""
+        return self._turn.of(who)
+
+    @endpoint("POST", "/im/v1/calls/{call_id}/{verb}", rate_limit=CALLING, suspended=False)
+    async def act_on_call(
+        self, who: Requester, call_id: str, verb: Verb, body: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Answer, reject or hang up; send candidates; choose an answer; negotiate anew."""
+        return {"event_id": await self._calls.act(call_id, verb, who.user_id, who.device_id, body)}
