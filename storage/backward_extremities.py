@@ -24,5 +24,13 @@ def list_of_room(txn: Transaction, room: int) -> list[EventID]:
     return [EventID(str(event_id)) for (event_id,) in rows]
 
 
+def is_open(txn: Transaction, room: int, event_id: str) -> bool:
+    """Whether the event is known to have been, and is not here."""
+    return (
+        txn.one("SELECT 1 FROM backward_extremities WHERE room = ? AND event_id = ?", room, event_id)
+        is not None
+    )
+
+
 def exist(txn: Transaction, room: int) -> bool:
     return txn.one("SELECT 1 FROM backward_extremities WHERE room = ? LIMIT 1", room) is not None

@@ -194,6 +194,8 @@ def _stand(txn: Transaction, version: RoomVersion, state_ids: Sequence[EventID])
 
 
 def _persist(txn: Transaction, append: Append, server_name: ServerName, admission: Admission) -> None:
+    rows = event_rows.by_id(txn, append.gaps)
+    append.gaps = [each for each in append.gaps if each not in rows or rows[each].state_before is None]
     persist(txn, append, server_name)
     partial_rooms.save(
         txn,

@@ -33,6 +33,8 @@ from homeserver.rooms.sequence import takes_seq
 from homeserver.rooms.timeline import TimelineEvent
 from homeserver.rooms.writer import wait_for_turn
 from homeserver.runtime.clock import Clock
+from storage import backward_extremities
+from storage import rooms as room_rows
 from storage.database import Database
 from storage.events import EventFlag, EventRow
 from storage.transaction import Transaction
@@ -71,6 +73,8 @@ class _Judged:
     known: EventRow | None = None
     """The event's own row, if it is stored as an outlier."""
     gaps: list[EventID] = field(default_factory=list)
+    is_past: bool = False
+    """Whether events that follow it are here already: then it leads to nothing new."""
     replaced: Event | None = None
     replaced_number: int | None = None
     may_redact: bool = False
@@ -143,7 +147,7 @@ class Incoming:
                 event = event_of(judged.known, room.version)
         if judged.rejected is not None:
             fate, flags = Fate.REJECTED, int(EventFlag.REJECTED)
-        elif soft_fail is not None or not self._allowed_now(room, event):
+        elif not judged.is_past and (soft_fail is not None or not self._allowed_now(room, event)):
             fate, flags = Fate.SOFT_FAILED, int(EventFlag.SOFT_FAILED)
         entry = TimelineEvent(
             event,
@@ -179,6 +183,10 @@ class Incoming:
     @staticmethod
     def _advance(room: LiveRoom, entry: TimelineEvent, append: Append, judged: _Judged) -> None:
         event, head = entry.event, room.head
+        if judged.may_redact:
+            append.may_redact = frozenset({event.event_id})
+        if judged.is_past:
+            return
         extremities = {key: depth for key, depth in head.extremities.items() if key not in event.prev_events}
         extremities[event.event_id] = event.depth
         if takes_seq(event):
@@ -188,8 +196,6 @@ class Incoming:
         append.new_nodes.update(judged.current.new_nodes)
         append.state_changes = judged.changes
         append.numbers = judged.numbers
-        if judged.may_redact:
-            append.may_redact = frozenset({event.event_id})
         for key, changed in judged.changes.items():
             before = room.state.get(key)
             if changed is not None and before is not None and is_join(changed) and is_join(before):
@@ -252,12 +258,14 @@ def _judge(
         root, added = state_tree.update(before.root, {key_hash(*event.key): number}, room.load_node)
         room.nodes.update(added)
         after = Resolved(root, {**before.new_nodes, **added})
-    judged = _Judged(before, after, after, {}, {}, rejected, known, [], replaced, replaced_number)
+    is_past = backward_extremities.is_open(txn, room_rows.number_of(txn, event.room_id), event.event_id)
+    judged = _Judged(before, after, after, {}, {}, rejected, known, [], is_past, replaced, replaced_number)
     if told_state is not None:
         judged.gaps = [each for each in event.prev_events if not is_placed(prev_rows.get(each))]
     if rejected is None:
         room.expect(event, number)
-        _find_current(room, event, head, judged)
+        if not is_past:
+            _find_current(room, event, head, judged)
         judged.may_redact = has_power_to_redact(room, event, before.root)
     return judged
 

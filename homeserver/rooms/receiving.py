@@ -25,9 +25,12 @@ from homeserver.rooms.incoming import Fate, Incoming, Missing
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.registry import Rooms
 from homeserver.rooms.turns import Turns
+from storage import backward_extremities
 from storage import events as event_rows
+from storage import rooms as room_rows
 from storage.database import Database
 from storage.errors import StorageError
+from storage.transaction import Transaction
 
 _log = structlog.get_logger(__name__)
 
@@ -131,8 +134,10 @@ class Receiving:
     async def _receive(self, origin: ServerName, event: Event, *, relayed: bool, fill: bool) -> Fate:
         told = None
         room = await self._rooms.load(event.room_id)
-        if event.type == "m.room.create" and event.event_id != room.create_event.event_id:
-            raise NotFound(f"{event.room_id} has another create event")
+        if event.type == "m.room.create":
+            if event.event_id != room.create_event.event_id:
+                raise NotFound(f"{event.room_id} has another create event")
+            return Fate.KNOWN
         soft_fail = await self._policy.refusal(room, event)
         for _ in range(TRIES):
             try:
@@ -202,18 +207,27 @@ class Receiving:
                 earliest=list(room.head.extremities),
                 latest=latest,
             )
-            new = [each for each in events if each.event_id not in found and each.event_id in lacking]
-            # What is told beyond what was asked for may hang together with it.
-            new += [each for each in events if each.event_id not in found and each.event_id not in lacking]
-            if not any(each.event_id in lacking for each in new):
+            told = {each.event_id: each for each in events}
+            if not lacking & told.keys():
                 return
-            found.update((each.event_id, each) for each in new)
+            # Take what leads to the event, and leave what lies behind the gap.
+            while new := lacking & told.keys():
+                found.update((event_id, told[event_id]) for event_id in new)
+                lacking = await self._missing_before(event, found)
 
     async def _missing_before(self, event: Event, found: dict[EventID, Event]) -> set[EventID]:
         """The predecessors that neither the room nor `found` has."""
-        wanted = {each for one in (event, *found.values()) for each in one.prev_events} - found.keys()
-        rows = await self._db.read(event_rows.by_id, wanted)
-        return {each for each in wanted if each not in rows or rows[each].state_before is None}
+        return await self._db.read(_missing_before, event, found)
+
+
+def _missing_before(txn: Transaction, event: Event, found: dict[EventID, Event]) -> set[EventID]:
+    room = room_rows.number_of(txn, event.room_id)
+    # What is behind an event that others follow already is history.
+    past = set(backward_extremities.list_of_room(txn, room))
+    leading = [one for one in found.values() if one.event_id not in past]
+    wanted = {each for one in (event, *leading) for each in one.prev_events} - found.keys()
+    rows = event_rows.by_id(txn, wanted)
+    return {each for each in wanted if each not in rows or rows[each].state_before is None}
 
 
 def is_server_allowed(room: LiveRoom, server: ServerName) -> bool:

@@ -42,6 +42,10 @@ class Network:
         """The two cannot reach each other."""
         self._cuts.add(frozenset((one, other)))
 
+    def mend(self, one: str, other: str) -> None:
+        """The two can reach each other again."""
+        self._cuts.discard(frozenset((one, other)))
+
     def heal(self) -> None:
         """Everybody reaches everybody again."""
         self._cuts.clear()
