@@ -17,7 +17,7 @@ from storage.database import Database
 from storage.jobs import BackgroundJob, BackgroundJobs, Progress
 from storage.transaction import Transaction
 
-UNMUTE = "im_unmute"
+UNMUTE = "im_group_unmute"
 _LONGEST_MS = 366 * 86_400_000
 _log = structlog.get_logger(__name__)
 
