@@ -17,6 +17,7 @@ from homeserver.appservices.directory import Appservices
 from homeserver.presence.presence import Presence
 from homeserver.rooms.log_tail import LogTail
 from homeserver.sync.composer import Extras
+from homeserver.users.mail.mailer import Mailer
 
 
 class Features:
@@ -33,11 +34,12 @@ class Features:
         presence_section: Extras,
         federation: Federation,
         appservices: Appservices,
+        mailer: Mailer,
     ) -> None:
         tail = LogTail(surroundings.database, surroundings.notifier)
         self.spaces = SpaceServices(config, surroundings, rooms, federation.client)
         self.appservices = AppserviceServices(config, surroundings, rooms, presence, appservices, tail)
-        self.push = PushServices(config, surroundings, users, rooms, tail)
+        self.push = PushServices(config, surroundings, users, rooms, tail, mailer)
         self.search = SearchServices(config, surroundings, rooms, tail)
         self._legacy = legacy_sync_handlers(surroundings, rooms, sync, presence_section)
 

@@ -16,11 +16,13 @@ from homeserver.http.gate.tls import Trust
 from homeserver.push.badges import Badges
 from homeserver.push.delivery import Delivering
 from homeserver.push.gateway import Gateways, Http, NoHttp
+from homeserver.push.mail import AddressCheck, Mailing
 from homeserver.push.news import News
 from homeserver.push.notified import Notifications
-from homeserver.push.pushers import Pushers, check_http
-from homeserver.push.router import PushRouter
+from homeserver.push.pushers import KindCheck, Pushers, check_http
+from homeserver.push.router import DeliveryKinds, PushRouter
 from homeserver.rooms.log_tail import LogTail
+from homeserver.users.mail.mailer import Mailer
 from homeserver.users.session_events import SessionEvent
 from storage import pushers as rows
 
@@ -38,13 +40,23 @@ class PushServices:
     """What is told to those who are not there."""
 
     def __init__(
-        self, config: Config, surroundings: Surroundings, users: Users, rooms: RoomServices, tail: LogTail
+        self,
+        config: Config,
+        surroundings: Surroundings,
+        users: Users,
+        rooms: RoomServices,
+        tail: LogTail,
+        mailer: Mailer,
     ) -> None:
         section = config.push
         db = surroundings.database
         self._notifier = surroundings.notifier
         self._is_enabled = section.enabled
-        self.pushers = Pushers(db, surroundings.clock, {"http": check_http})
+        kinds: dict[str, KindCheck] = {"http": check_http}
+        sends_mail = config.email.is_enabled and config.email.enable_notifs
+        if sends_mail:
+            kinds["email"] = AddressCheck(db).check
+        self.pushers = Pushers(db, surroundings.clock, kinds)
         self.notifications = Notifications(db, rooms.rooms, rooms.visibility, rooms.bundles)
         gateways = Gateways(
             _http(config, surroundings),
@@ -52,17 +64,34 @@ class PushServices:
             timeout_ms=section.timeout_ms,
             include_content=section.include_content,
         )
+        news = News(db, rooms.rooms)
         delivering = Delivering(
             gateways,
             Badges(db, rooms.rooms, rooms.history, by_room=section.group_unread_count_by_room),
             surroundings.clock,
             surroundings.tasks,
             surroundings.randomness,
-            News(db, rooms.rooms).is_news,
+            news.is_news,
             section.jitter_delay_ms,
         )
+        client_url = config.email.client_base_url
+        mailing = Mailing(
+            mailer,
+            rooms.rooms,
+            surroundings.clock,
+            surroundings.tasks,
+            news.is_news,
+            config.email.notif_delay_before_mail_ms,
+            config.email.app_name,
+            "https://matrix.to/#/" if client_url is None else f"{client_url.rstrip('/')}/#/room/",
+        )
         self.router = PushRouter(
-            db, rooms.rooms, self.notifications, tail, {"http": delivering}, self.pushers
+            db,
+            rooms.rooms,
+            self.notifications,
+            tail,
+            DeliveryKinds(delivering, mailing if sends_mail else None),
+            self.pushers,
         )
         users.events.subscribe(self._session_changed)
 

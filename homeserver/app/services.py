@@ -95,6 +95,7 @@ class Services:
             presence_section,
             federation,
             appservices,
+            self.mail.mailer,
         )
         self.federation = FederationServices(
             config,

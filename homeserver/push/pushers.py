@@ -5,7 +5,7 @@ Spec: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3pusher
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,11 +24,11 @@ MAX_APP_ID = 64
 MAX_PUSHKEY_BYTES = 512
 MAX_DATA_BYTES = 16 * 1024
 
-KindCheck = Callable[[UserID, str, Mapping[str, Any]], None]
+KindCheck = Callable[[UserID, str, Mapping[str, Any]], Awaitable[None]]
 """Told (user, pushkey, data) of a new pusher of some kind; raises what is wrong with it."""
 
 
-def check_http(user_id: UserID, pushkey: str, data: Mapping[str, Any]) -> None:
+async def check_http(user_id: UserID, pushkey: str, data: Mapping[str, Any]) -> None:
     """Refuse data that name no push gateway.
 
     Raises:
@@ -82,7 +82,7 @@ class Pushers:
         _check_key(pusher.app_id, pusher.pushkey)
         if len(pusher.data) > MAX_DATA_BYTES:
             raise InvalidParam("data is too large")
-        check(pusher.user_id, pusher.pushkey, msgspec.json.decode(pusher.data))
+        await check(pusher.user_id, pusher.pushkey, msgspec.json.decode(pusher.data))
         kept = await self._db.run(_save, pusher._replace(created_ms=self._clock.now_ms()), append=append)
         if not append:
             for forget in self._forgetters:

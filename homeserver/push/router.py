@@ -5,10 +5,12 @@ Pushers that keep up share one stored place; one that is behind has a place of i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from homeserver.ids import UserID
 from homeserver.push.delivery import Delivering, Delivery
+from homeserver.push.mail import MailDelivery, Mailing
 from homeserver.push.notified import Notifications, outcome_of
 from homeserver.push.pushers import Pushers
 from homeserver.rooms.log_tail import LogTail
@@ -30,6 +32,41 @@ SAVE_EVERY_POSITIONS = 1000
 BEHIND_AT_MOST = 100
 
 
+class AnyDelivery(Protocol):
+    """What waits for one pusher, however it is told."""
+
+    pusher: PusherRow
+
+    @property
+    def progress(self) -> Progress: ...
+
+    def add(self, entry: TimelineEvent | None, position: int) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class DeliveryKinds:
+    """How each kind of pusher is told; without `mailing` there are no mails."""
+
+    def __init__(self, delivering: Delivering, mailing: Mailing | None) -> None:
+        self._delivering = delivering
+        self._mailing = mailing
+        self.clock: Clock = delivering.clock
+        self.tasks: Tasks = delivering.tasks
+
+    def make(
+        self,
+        pusher: PusherRow,
+        gone: Callable[[PusherRow], None],
+        moved: Callable[[AnyDelivery], None],
+    ) -> AnyDelivery | None:
+        if pusher.kind == "http":
+            return Delivery(pusher, self._delivering, gone, moved)
+        if pusher.kind == "email" and self._mailing is not None:
+            return MailDelivery(pusher, self._mailing, moved)
+        return None
+
+
 class PushRouter:
     """Knows every pusher of this server, and what each still has to tell."""
 
@@ -39,21 +76,19 @@ class PushRouter:
         rooms: Rooms,
         notifications: Notifications,
         tail: LogTail,
-        delivering: Mapping[str, Delivering],
+        kinds: DeliveryKinds,
         pushers: Pushers,
     ) -> None:
-        """`delivering` has what each kind of pusher needs."""
         self._db = db
         self._rooms = rooms
         self._notifications = notifications
         self._tail = tail
-        self._delivering = delivering
+        self._kinds = kinds
         self._pushers = pushers
-        any_kind = next(iter(delivering.values()))
-        self._clock: Clock = any_kind.clock
-        self._tasks: Tasks = any_kind.tasks
-        self._deliveries: dict[UserID, dict[PusherKey, Delivery]] = {}
-        self._moved: set[Delivery] = set()
+        self._clock = kinds.clock
+        self._tasks = kinds.tasks
+        self._deliveries: dict[UserID, dict[PusherKey, AnyDelivery]] = {}
+        self._moved: set[AnyDelivery] = set()
         self._routed = self._saved = 0
         self._timer: Timer | None = None
         self._unsubscribe: Callable[[], None] | None = None
@@ -61,7 +96,7 @@ class PushRouter:
     async def start(self, notifier: Notifier) -> None:
         """Take up every pusher where it stopped, and follow from now on."""
         place = await self._tail.begin(FOLLOWER)
-        behind: list[Delivery] = []
+        behind: list[AnyDelivery] = []
         for row in await self._db.read(rows.list_all):
             delivery = self._add(row)
             if delivery is not None and row.place is not None and row.place < place:
@@ -83,7 +118,7 @@ class PushRouter:
                 delivery.stop()
         await self._save()
 
-    async def _catch_up(self, behind: Sequence[Delivery], place: int, until: int) -> None:
+    async def _catch_up(self, behind: Sequence[AnyDelivery], place: int, until: int) -> None:
         """First what single pushers had still to tell, then what has come while nobody was there."""
         for delivery in behind:
             since = delivery.pusher.place
@@ -126,11 +161,10 @@ class PushRouter:
             if user_id != key.user_id:
                 self._remove(PusherKey(user_id, key.app_id, key.pushkey))
 
-    def _add(self, pusher: PusherRow) -> Delivery | None:
-        delivering = self._delivering.get(pusher.kind)
-        if delivering is None:
+    def _add(self, pusher: PusherRow) -> AnyDelivery | None:
+        delivery = self._kinds.make(pusher, self._gone, self._has_moved)
+        if delivery is None:
             return None
-        delivery = Delivery(pusher, delivering, self._gone, self._has_moved)
         self._deliveries.setdefault(pusher.user_id, {})[pusher.key] = delivery
         return delivery
 
@@ -185,7 +219,7 @@ class PushRouter:
 
     # The places.
 
-    def _has_moved(self, delivery: Delivery) -> None:
+    def _has_moved(self, delivery: AnyDelivery) -> None:
         self._moved.add(delivery)
         self._save_later()
 
