@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from hashlib import blake2b
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -47,7 +47,7 @@ KEYS_PER_ROW = 50
 _PRUNE_EVERY = 50
 _AT_ONCE = 500
 
-_COLUMNS = ("user_name", "device_id", "algorithm", "position", "part", "key_count", "key_ids", "keys")
+_COLUMNS = ("user_name", "device_id", "algorithm", "position", "part", "key_count", "keys")
 _encode = msgspec.json.encode
 _decode_bundle: Any = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -77,17 +77,20 @@ def look(txn: Transaction, user_id: str, device_id: str, names: Collection[KeyNa
     """What the device has, and which of the names are taken, be their keys claimed or not."""
     user = txn.find_interned(user_id)
     rows = txn.all(
-        "SELECT algorithm, key_count, key_ids FROM one_time_keys WHERE user_name = ? AND device_id = ?",
+        "SELECT algorithm, key_count, claimed_count, key_ids FROM one_time_supplies"
+        " WHERE user_name = ? AND device_id = ?",
         user,
         device_id,
     )
     counts: dict[str, int] = {}
-    lines: dict[str, list[str]] = {}
-    for algorithm, count, key_ids in rows:
-        counts[algorithm] = counts.get(algorithm, 0) + count
-        lines.setdefault(algorithm, ["\n"]).append(key_ids)
-    known = _find_claimed(txn, user, device_id, names)
-    taken = {algorithm: "".join(some) for algorithm, some in lines.items()}
+    taken: dict[str, str] = {}
+    has_claims = False
+    for algorithm, count, claimed, key_ids in rows:
+        if count:
+            counts[algorithm] = int(count)
+        has_claims = has_claims or claimed > 0
+        taken[algorithm] = key_ids
+    known = _find_claimed(txn, user, device_id, names) if has_claims else {}
     again = [name for name in names if f"\n{name.key_id}\n" in taken.get(name.algorithm, "")]
     if again:
         known.update(_find_waiting(txn, user, device_id, again))
@@ -145,12 +148,21 @@ def add(
     for algorithm, members in by_algorithm.items():
         for part, first in enumerate(range(0, len(members), KEYS_PER_ROW)):
             some = dict(members[first : first + KEYS_PER_ROW])
-            row = (user, device_id, algorithm, position, part, len(some), _lines(some), _encode(some))
+            row = (user, device_id, algorithm, position, part, len(some), _encode(some))
             txn.insert("one_time_keys", _COLUMNS, row)
-
-
-def _lines(key_ids: Iterable[str]) -> str:
-    return "".join([f"{key_id}\n" for key_id in key_ids])
+        lines = "".join([f"{key_id}\n" for key_id, _ in members])
+        txn.execute(
+            "INSERT INTO one_time_supplies AS s"
+            " (user_name, device_id, algorithm, key_count, claimed_count, key_ids) VALUES (?, ?, ?, ?, 0, ?)"
+            " ON CONFLICT (user_name, device_id, algorithm) DO UPDATE"
+            " SET key_count = s.key_count + excluded.key_count, key_ids = s.key_ids || ?",
+            user,
+            device_id,
+            algorithm,
+            len(members),
+            f"\n{lines}",
+            lines,
+        )
 
 
 def save_fallback(
@@ -227,15 +239,23 @@ def _take_oldest(txn: Transaction, user: int, device_id: str, algorithm: str) ->
         # Where several processes write, another may have been quicker; then the count is not what it was.
         if bundle:
             taken = txn.execute(
-                "UPDATE one_time_keys SET key_count = ?, key_ids = ?, keys = ?" + _THIS_ROW,
+                "UPDATE one_time_keys SET key_count = ?, keys = ?" + _THIS_ROW,
                 len(bundle),
-                _lines(bundle),
                 _encode(bundle),
                 *where,
             )
         else:
             taken = txn.execute("DELETE FROM one_time_keys" + _THIS_ROW, *where)
         if taken:
+            txn.execute(
+                "UPDATE one_time_supplies SET key_count = key_count - 1, claimed_count = claimed_count + 1,"
+                " key_ids = REPLACE(key_ids, ?, ?) WHERE user_name = ? AND device_id = ? AND algorithm = ?",
+                f"\n{key_id}\n",
+                "\n",
+                user,
+                device_id,
+                algorithm,
+            )
             return ClaimedKey(KeyName(algorithm, key_id), key_json, is_fallback=False)
 
 
@@ -277,7 +297,8 @@ def keys_left(txn: Transaction, user_id: str, device_id: str) -> KeysLeft:
     """What the device has to offer."""
     user = txn.find_interned(user_id)
     rows = txn.all(
-        "SELECT algorithm, SUM(key_count) FROM one_time_keys WHERE user_name = ? AND device_id = ? GROUP BY algorithm",
+        "SELECT algorithm, key_count FROM one_time_supplies"
+        " WHERE user_name = ? AND device_id = ? AND key_count > 0 ORDER BY algorithm",
         user,
         device_id,
     )
@@ -293,5 +314,6 @@ def keys_left(txn: Transaction, user_id: str, device_id: str) -> KeysLeft:
 def delete_of_device(txn: Transaction, user_id: str, device_id: str) -> None:
     user = txn.intern(user_id)
     txn.execute("DELETE FROM one_time_keys WHERE user_name = ? AND device_id = ?", user, device_id)
+    txn.execute("DELETE FROM one_time_supplies WHERE user_name = ? AND device_id = ?", user, device_id)
     txn.execute("DELETE FROM claimed_keys WHERE user_name = ? AND device_id = ?", user, device_id)
     txn.execute("DELETE FROM fallback_keys WHERE user_name = ? AND device_id = ?", user, device_id)

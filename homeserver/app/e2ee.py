@@ -60,7 +60,7 @@ class E2ee:
         tell_names = config.federation.allow_device_name_lookup_over_federation
         self.device_lists = DeviceLists(db, notifier)
         self.rings = KeyRings(db, notifier)
-        self.uploads = KeyUploads(db)
+        self.uploads = KeyUploads(db, notifier)
         self.claims = Claims(db, parts.remote_keys, server_name=server_name)
         self.remote_devices = RemoteDevices(db, notifier, parts.remote_keys, server_name=server_name)
         self.queries = KeyQueries(self.rings, self.remote_devices, parts.remote_keys, server_name=server_name)

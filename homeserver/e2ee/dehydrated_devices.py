@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from homeserver.e2ee.device_keys import Upload, upload_in
+from homeserver.e2ee.device_keys import Upload, check_upload, upload_in
 from homeserver.e2ee.inboxes import MESSAGES_PER_ANSWER
 from homeserver.e2ee.key_forms import check_device_keys
 from homeserver.errors import Forbidden, InvalidParam, NotFound
@@ -75,7 +75,7 @@ class DehydratedDevices:
         asleep = Asleep(
             DehydratedDevice(name, data),
             None if display_name is None else check_display_name(display_name),
-            Upload(identity, one_time_keys, fallback_keys),
+            check_upload(user_id, name, identity, identity.ed25519, one_time_keys, fallback_keys),
         )
         await self._db.run(self._put, user_id, asleep)
 

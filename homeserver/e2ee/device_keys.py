@@ -5,7 +5,7 @@ Spec: https://spec.matrix.org/v1.19/client-server-api/#uploading-keys
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,9 +18,10 @@ from homeserver.e2ee.key_forms import (
     check_one_time_keys,
     parse_key,
 )
+from homeserver.e2ee.remembered import Remembered
 from homeserver.errors import InvalidParam, MatrixError
 from homeserver.ids import DeviceID, UserID
-from homeserver.runtime.notifier import LogKind
+from homeserver.runtime.notifier import LogEntry, LogKind, Notifier
 from storage import cross_signing, device_keys, one_time_keys
 from storage.database import Database
 from storage.one_time_keys import KeyName
@@ -29,19 +30,26 @@ from storage.transaction import Transaction
 _decode = msgspec.json.decode
 
 
+SIGNERS_KEPT = 50_000
+_Device = tuple[UserID, DeviceID]
+
+
 class Upload(NamedTuple):
     """What a device publishes, checked as far as that is possible without knowing what it published before."""
 
     identity: IdentityKeys | None
-    one_time_keys: Mapping[str, Any]
-    fallback_keys: Mapping[str, Any]
+    one_time_keys: Mapping[KeyName, bytes]
+    fallback_keys: Mapping[KeyName, bytes]
 
 
 class KeyUploads:
     """Takes uploads."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, notifier: Notifier) -> None:
         self._db = db
+        # The key that each device signs with; empty where the device has none.
+        self._signers: Remembered[_Device, bytes] = Remembered(db, _signers, room=SIGNERS_KEPT)
+        notifier.subscribe(self._on_entries)
 
     async def upload(
         self,
@@ -59,17 +67,53 @@ class KeyUploads:
             MatrixError: another key of that name has been uploaded before.
         """
         identity = None if device_keys is None else check_device_keys(device_keys, user_id, device_id)
-        upload = Upload(identity, one_time_keys or {}, fallback_keys or {})
-        if identity is not None or upload.one_time_keys or upload.fallback_keys:
-            counts: dict[str, int] = await self._db.run(upload_in, user_id, device_id, upload)
-            return counts
-        return (await self._db.read(_counts, user_id, device_id)).counts
+        signer: bytes | None
+        if identity is not None:
+            signer = identity.ed25519
+        else:
+            device = (user_id, device_id)
+            known = self._signers.find(device)
+            signer = (await self._signers.load_one(device) if known is None else known) or None
+        upload = check_upload(user_id, device_id, identity, signer, one_time_keys or {}, fallback_keys or {})
+        if upload == _NOTHING:
+            return (await self._db.read(_keys_left, user_id, device_id)).counts
+        counts: dict[str, int] = await self._db.run(upload_in, user_id, device_id, upload)
+        return counts
+
+    def _on_entries(self, entries: Sequence[LogEntry]) -> None:
+        for entry in entries:
+            if entry.kind is LogKind.DEVICE_LIST and entry.user_id is not None:
+                self._signers.forget((UserID(entry.user_id), DeviceID(entry.ref)))
+
+
+def check_upload(
+    user_id: UserID,
+    device_id: DeviceID,
+    identity: IdentityKeys | None,
+    signer: bytes | None,
+    one_time_keys: Mapping[str, Any],
+    fallback_keys: Mapping[str, Any],
+) -> Upload:
+    """What a device may publish; `signer` is the key that it signs with, if it has one.
+
+    Raises:
+        InvalidParam: a key is malformed or signed wrongly, or there are two fallback keys of an algorithm.
+    """
+    keys = check_one_time_keys(one_time_keys, user_id, device_id, signer)
+    fallbacks = check_one_time_keys(fallback_keys, user_id, device_id, signer)
+    if len({name.algorithm for name in fallbacks}) < len(fallbacks):
+        raise InvalidParam("fallback_keys: there is one for each algorithm")
+    return Upload(identity, keys, fallbacks)
+
+
+_NOTHING = Upload(None, {}, {})
 
 
 def upload_in(txn: Transaction, user_id: UserID, device_id: DeviceID, upload: Upload) -> dict[str, int]:
     """As `KeyUploads.upload`, in a transaction of the caller's."""
-    signer = _save_identity(txn, user_id, device_id, upload.identity)
-    keys = check_one_time_keys(upload.one_time_keys, user_id, device_id, signer)
+    if upload.identity is not None:
+        _save_identity(txn, user_id, device_id, upload.identity)
+    keys = upload.one_time_keys
     supply = one_time_keys.look(txn, user_id, device_id, keys)
     for name, known in supply.known.items():
         _check_same(name, known, keys[name])
@@ -77,32 +121,27 @@ def upload_in(txn: Transaction, user_id: UserID, device_id: DeviceID, upload: Up
     new = {name: key for name, key in keys.items() if name not in supply.known}
     position = txn.log(LogKind.DEVICE_KEYS_COUNT, user_id=user_id, ref=device_id)
     if new:
-        one_time_keys.add(txn, user_id, device_id, new, position)
         for name in new:
             counts[name.algorithm] = counts.get(name.algorithm, 0) + 1
         if sum(counts.values()) > one_time_keys.MAX_KEYS:
             raise InvalidParam(f"a device may have {one_time_keys.MAX_KEYS} one-time keys")
+        one_time_keys.add(txn, user_id, device_id, new, position)
     if upload.fallback_keys:
-        fallbacks = check_one_time_keys(upload.fallback_keys, user_id, device_id, signer)
-        _save_fallbacks(txn, user_id, device_id, fallbacks)
+        _save_fallbacks(txn, user_id, device_id, upload.fallback_keys)
     return counts
 
 
-def _save_identity(
-    txn: Transaction, user_id: UserID, device_id: DeviceID, identity: IdentityKeys | None
-) -> bytes | None:
-    """Keep the device's identity keys if they are new; the key by which it signs, if it has one."""
+def _save_identity(txn: Transaction, user_id: UserID, device_id: DeviceID, identity: IdentityKeys) -> None:
+    """Keep the device's identity keys if they are new."""
     before = device_keys.find(txn, user_id, device_id)
-    if identity is None:
-        return None if before is None else _signing_key(before, device_id)
-    if before != identity.json:
-        if before is not None and _signing_key(before, device_id) != identity.ed25519:
-            # Another identity: what belonged to the old one is of no use to anybody.
-            one_time_keys.delete_of_device(txn, user_id, device_id)
-            cross_signing.delete_signatures_of(txn, user_id, device_id)
-        device_keys.save(txn, user_id, device_id, identity.json)
-        record_device(txn, user_id, device_id)
-    return identity.ed25519
+    if before == identity.json:
+        return
+    if before is not None and _signing_key(before, device_id) != identity.ed25519:
+        # Another identity: what belonged to the old one is of no use to anybody.
+        one_time_keys.delete_of_device(txn, user_id, device_id)
+        cross_signing.delete_signatures_of(txn, user_id, device_id)
+    device_keys.save(txn, user_id, device_id, identity.json)
+    record_device(txn, user_id, device_id)
 
 
 def _signing_key(keys: bytes, device_id: DeviceID) -> bytes:
@@ -110,11 +149,17 @@ def _signing_key(keys: bytes, device_id: DeviceID) -> bytes:
     return parse_key(_decode(keys)["keys"][key_id], key_id)
 
 
+def _signers(txn: Transaction, devices: Sequence[_Device]) -> dict[_Device, bytes]:
+    found: dict[_Device, bytes] = {}
+    for user_id, device_id in devices:
+        keys = device_keys.find(txn, user_id, device_id)
+        found[user_id, device_id] = b"" if keys is None else _signing_key(keys, device_id)
+    return found
+
+
 def _save_fallbacks(
     txn: Transaction, user_id: UserID, device_id: DeviceID, keys: Mapping[KeyName, bytes]
 ) -> None:
-    if len({name.algorithm for name in keys}) < len(keys):
-        raise InvalidParam("fallback_keys: there is one for each algorithm")
     for name, key in keys.items():
         before = one_time_keys.find_fallback(txn, user_id, device_id, name.algorithm)
         # The same key again, after an answer that was lost: if it has been used meanwhile, it stays used.
@@ -136,5 +181,5 @@ def _check_same(name: KeyName, known: one_time_keys.KnownKey, new: bytes) -> Non
         )
 
 
-def _counts(txn: Transaction, user_id: UserID, device_id: DeviceID) -> one_time_keys.KeysLeft:
+def _keys_left(txn: Transaction, user_id: UserID, device_id: DeviceID) -> one_time_keys.KeysLeft:
     return one_time_keys.keys_left(txn, user_id, device_id)

@@ -12,7 +12,7 @@ CREATE TABLE device_keys (
 ) WITHOUT ROWID;
 
 -- Given out in the order of their upload, each once. A row is some keys of one upload, whose log position they share:
--- `keys` is a JSON object by key ID, and key_ids has a line for each of them.
+-- `keys` is a JSON object by key ID.
 CREATE TABLE one_time_keys (
     user_name BIGINT NOT NULL,
     device_id TEXT NOT NULL,
@@ -20,9 +20,20 @@ CREATE TABLE one_time_keys (
     position BIGINT NOT NULL,
     part SMALLINT NOT NULL,
     key_count SMALLINT NOT NULL,
-    key_ids TEXT NOT NULL,
     keys BLOB NOT NULL,
     PRIMARY KEY (user_name, device_id, algorithm, position, part)
+) WITHOUT ROWID;
+
+-- What those rows come to: how many keys there are, how many have been claimed, and the ID of each key on a line of its
+-- own, between line breaks.
+CREATE TABLE one_time_supplies (
+    user_name BIGINT NOT NULL,
+    device_id TEXT NOT NULL,
+    algorithm TEXT NOT NULL,
+    key_count BIGINT NOT NULL,
+    claimed_count BIGINT NOT NULL,
+    key_ids TEXT NOT NULL,
+    PRIMARY KEY (user_name, device_id, algorithm)
 ) WITHOUT ROWID;
 
 -- Digests of what was given out last, so that an upload that is repeated does not bring it back.

@@ -39,7 +39,7 @@ def test_each_key_is_given_once_and_the_oldest_first(plan: list[tuple[str, Devic
 async def _play(clock: Clock, plan: list[tuple[str, DeviceID, int]]) -> None:
     notifier = Notifier()
     db = memory_database(clock, notifier)
-    uploads, claims = KeyUploads(db), Claims(db, NoRemoteKeys(), server_name=OURS)
+    uploads, claims = KeyUploads(db, notifier), Claims(db, NoRemoteKeys(), server_name=OURS)
     cryptos = {device: DeviceCrypto(ALICE, device) for device in DEVICES}
     uploaded: dict[DeviceID, list[dict[str, object]]] = {device: [] for device in DEVICES}
     given_out: dict[DeviceID, list[str]] = {device: [] for device in DEVICES}
