@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from config import Config
+from homeserver.app.im_conversations import ConversationServices
 from homeserver.app.rooms import RoomServices
 from homeserver.app.surroundings import Surroundings
+from homeserver.app.users import Users
 from homeserver.im.contacts import Contacts
 from homeserver.im.conversation_projection import ConversationProjection
 from homeserver.im.follower import Follower
@@ -22,7 +24,12 @@ class ImServices:
     """Friends and conversations; `handlers` are the endpoints under `/im/v1`."""
 
     def __init__(
-        self, config: Config, surroundings: Surroundings, rooms: RoomServices, presence: Presence
+        self,
+        config: Config,
+        surroundings: Surroundings,
+        users: Users,
+        rooms: RoomServices,
+        presence: Presence,
     ) -> None:
         db, clock, notifier = surroundings.database, surroundings.clock, surroundings.notifier
         tasks, randomness = surroundings.tasks, surroundings.randomness
@@ -45,9 +52,11 @@ class ImServices:
         self.blocks = Blocks(db, self.own, requests)
         self._expiry = RequestExpiry(db, self.follower, writing, clock, tasks, server_name=server_name)
         FriendArrivals(db, self.follower, rooms.memberships, notifier, tasks, server_name=server_name)
+        self.talk = ConversationServices(config, surroundings, users, rooms, self.follower, self.people)
         self._handlers: list[object] = [
             FriendRequestEndpoints(requests, self.people),
             FriendEndpoints(self.friends, self.blocks, contacts, self.people),
+            *self.talk.handlers(),
         ]
 
     def handlers(self) -> list[object]:
@@ -56,7 +65,9 @@ class ImServices:
     async def start(self) -> None:
         await self.follower.start()
         await self._expiry.start()
+        self.talk.start()
 
     def begin_stopping(self) -> None:
         self._expiry.stop()
+        self.talk.stop()
         self.follower.stop()

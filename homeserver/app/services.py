@@ -111,7 +111,7 @@ class Services:
         self.audience = PresenceAudience(db, self.rooms.rooms, self.sync.feeds, notifier)
         self.assistance = Assistance(config, surroundings, self.rooms)
         self.media = MediaServices(config, surroundings, federation.media)
-        self.im = ImServices(config, surroundings, self.rooms, self.presence)
+        self.im = ImServices(config, surroundings, self.users, self.rooms, self.presence)
         self.social = SocialServices(config, surroundings, self.rooms, self.im.follower)
         self._presence_endpoints = PresenceEndpoints(self.presence, self.audience, clock)
         methods = StreamMethods(

@@ -108,7 +108,7 @@ class ConversationProjection:
                 pin_order=float(order) if isinstance(order, int | float) else 1.0,
                 hidden_seq=hidden_seq if isinstance(hidden_seq, int) else None,
                 cleared_position=position_of(txn, room, cleared.get("event_id")),
-                marked_unread=any(kept(type).get("unread") is True for type in MARKED_UNREAD),
+                marked_unread=any(kept(mark).get("unread") is True for mark in MARKED_UNREAD),
                 sent_position=before.sent_position,
             ),
         )

@@ -1,7 +1,7 @@
 """What the membership events of a room say of friendship: who the two are, what was asked, and what became of it.
 
-A room is one of two people if its first invitation says `is_direct`; they are friends while both, and nobody else, are in
-it. So both servers, and every stock client, agree without a word of their own.
+A room is one of two people if its first invitation says `is_direct`; they are friends while both, and nobody else,
+are in it. So both servers, and every stock client, agree without a word of their own.
 """
 
 from __future__ import annotations

@@ -1,0 +1,317 @@
+"""Conversations: a user's list of them with what is new in each, and what the user says about one.
+
+Unread counts follow B.6 of the design: what came after what the user has read, cleared or answered; never their own
+messages, nor what is redacted, hidden or of somebody they ignore. Muting does not change them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from homeserver.errors import Forbidden, InvalidParam, NotFound
+from homeserver.ids import EventID, RoomID, UserID, localpart_of
+from homeserver.im.conversation_projection import CONVERSATION, FAVOURITE, MARKED_UNREAD
+from homeserver.im.errors import NotFriend
+from homeserver.im.follower import Follower
+from homeserver.im.message_views import MessageViews
+from homeserver.im.muting import Muting
+from homeserver.im.own_data import OwnData, find
+from homeserver.im.people import People
+from homeserver.im.settings import ignored_by
+from homeserver.rooms.history import History
+from homeserver.rooms.live_room import LiveRoom
+from homeserver.rooms.registry import Rooms
+from homeserver.users.account_data import Tags
+from storage import events as event_rows
+from storage import im_conversations, im_directs
+from storage.database import Database
+from storage.im_conversations import DM, GROUP, Listed
+from storage.im_directs import Direct
+from storage.transaction import Transaction
+
+Which = Literal["all", "unread", "pinned", "dm", "group"]
+KINDS = {DM: "dm", GROUP: "group"}
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A conversation with what is new in it."""
+
+    listed: Listed
+    unread: int
+    read_seq: int
+    direct: Direct | None
+    state: Mapping[str, Any]
+    last_event_id: EventID | None
+
+    @property
+    def is_hidden(self) -> bool:
+        hidden = self.listed.mine.hidden_seq
+        return hidden is not None and self.listed.last_seq <= hidden
+
+
+class ConversationParts:
+    """Where a conversation's parts come from."""
+
+    def __init__(
+        self, rooms: Rooms, history: History, views: MessageViews, people: People, muting: Muting
+    ) -> None:
+        self._rooms = rooms
+        self._history = history
+        self._views = views
+        self._people = people
+        self._muting = muting
+
+    async def load(self, room_id: RoomID) -> LiveRoom:
+        return await self._rooms.load(room_id)
+
+    async def shown(self, user_id: UserID, counted: Sequence[Counted]) -> list[dict[str, Any]]:
+        """The conversations as they are answered."""
+        mutes = await self._muting.of(user_id)
+        peers = [each.direct.peer for each in counted if each.direct is not None]
+        people = await self._people.nicknames(peers)
+        return [await self._shown(user_id, each, people, mutes) for each in counted]
+
+    async def _shown(
+        self,
+        user_id: UserID,
+        each: Counted,
+        people: Mapping[UserID, dict[str, Any]],
+        mutes: Mapping[RoomID, str],
+    ) -> dict[str, Any]:
+        listed, mine = each.listed, each.listed.mine
+        room = await self._rooms.load(listed.room_id)
+        counts = await self._history.unread_counts(room, user_id, listed.joined_at)
+        peer = None if each.direct is None else people[each.direct.peer]
+        shown: dict[str, Any] = {
+            "cid": listed.room_id,
+            "kind": KINDS.get(listed.kind, "room"),
+            "title": _title(room, user_id, each.direct, peer),
+            "avatar": peer["avatar"] if peer is not None else room.content("m.room.avatar").get("url"),
+            "last_seq": listed.last_seq,
+            "read_seq": each.read_seq,
+            "unread": 0 if each.is_hidden else each.unread,
+            # Whoever has answered has read, receipt or not.
+            "notify_count": min(counts.all_notify, each.unread),
+            "mention_count": min(counts.all_highlight, each.unread),
+            "pinned": mine.pinned,
+            "muted": mutes.get(listed.room_id, "off"),
+            "marked_unread": mine.marked_unread,
+            "hidden": each.is_hidden,
+            "draft": str(each.state.get("draft") or ""),
+            "encrypted": room.is_encrypted,
+        }
+        if mine.pinned:
+            shown["order"] = mine.pin_order
+        if isinstance(each.state.get("mute_until"), int) and shown["muted"] != "off":
+            shown["mute_until"] = each.state["mute_until"]
+        if peer is not None and each.direct is not None:
+            shown["peer"] = peer
+            shown["friends"] = each.direct.friends
+        if listed.kind == GROUP:
+            shown["group"] = {"gid": listed.room_id, "members": len(room.joined)}
+        shown["last_message"] = await self._last_message(room, user_id, listed, each.last_event_id)
+        return shown
+
+    async def _last_message(
+        self, room: LiveRoom, user_id: UserID, listed: Listed, event_id: EventID | None
+    ) -> dict[str, Any] | None:
+        """The newest message that the user sees."""
+        if event_id is None or listed.last_position <= listed.mine.cleared_position:
+            return None
+        entry = room.timeline.find(event_id)
+        entries = [entry] if entry is not None else []
+        if not entries or any("hidden" in item for item in await self._view(room, user_id, entries)):
+            page = await self._history.backwards(
+                room,
+                user_id,
+                start=room.position,
+                after=None,
+                limit=1,
+                accept=lambda each: each.event.type in im_conversations.COUNTABLE,
+            )
+            entries = page.events
+        items = await self._view(room, user_id, entries)
+        return items[0] if items else None
+
+    async def _view(self, room: LiveRoom, user_id: UserID, entries: Sequence[Any]) -> list[dict[str, Any]]:
+        return await self._views.show(room, user_id, None, entries)
+
+
+class Conversations:
+    """The conversations of users."""
+
+    def __init__(
+        self,
+        db: Database,
+        follower: Follower,
+        parts: ConversationParts,
+        own: OwnData,
+        tags: Tags,
+        muting: Muting,
+    ) -> None:
+        self._db = db
+        self._follower = follower
+        self._parts = parts
+        self._own = own
+        self._tags = tags
+        self._muting = muting
+
+    async def page(
+        self, user_id: UserID, which: Which, *, offset: tuple[int, float, int, int] | None, limit: int
+    ) -> tuple[list[dict[str, Any]], tuple[int, float, int, int] | None]:
+        """A page of the list, and the place of its last one if there are more."""
+        await self._follower.settled()
+        found = await self._db.read(_page, user_id, which, offset, limit)
+        more = found[limit - 1].listed.order if len(found) > limit else None
+        return await self._parts.shown(user_id, found[:limit]), more
+
+    async def view(self, user_id: UserID, cid: RoomID) -> dict[str, Any]:
+        """
+        Raises:
+            NotFound: the user has no such conversation.
+        """
+        (shown,) = await self._parts.shown(user_id, [await self._load(user_id, cid)])
+        return shown
+
+    async def unread(self, user_id: UserID) -> list[dict[str, Any]]:
+        """What is unread, for each conversation with anything."""
+        await self._follower.settled()
+        return await self._db.read(_unread, user_id)
+
+    async def with_friend(self, user_id: UserID, friend: UserID) -> RoomID:
+        """The room of two friends.
+
+        Raises:
+            NotFriend: they are none.
+        """
+        await self._follower.settled()
+        for direct in await self._db.read(im_directs.between, user_id, friend):
+            if direct.friends:
+                return direct.room_id
+        raise NotFriend(f"{friend} is not your friend")
+
+    async def find_direct(self, user_id: UserID, cid: RoomID) -> Direct | None:
+        await self._follower.settled()
+        return await self._db.read(im_directs.find, user_id, cid)
+
+    async def head(self, user_id: UserID, cid: RoomID) -> Listed:
+        """
+        Raises:
+            NotFound: the user has no such conversation.
+        """
+        return (await self._load(user_id, cid)).listed
+
+    async def change(self, user_id: UserID, cid: RoomID, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Pin, mute, hide or mark a conversation, or keep a draft with it.
+
+        Raises:
+            NotFound: the user has no such conversation.
+        """
+        counted = await self._load(user_id, cid)
+        if "pinned" in changes or "order" in changes:
+            pinned = changes.get("pinned", counted.listed.mine.pinned)
+            await self._pin(user_id, cid, changes.get("order"), pinned=pinned)
+        if "muted" in changes:
+            await self._muting.set(user_id, cid, changes["muted"], changes.get("mute_until"))
+        if "marked_unread" in changes:
+            await self._own.merge(user_id, cid, MARKED_UNREAD[0], {"unread": changes["marked_unread"]})
+        kept = {key: changes[key] or None for key in ("draft",) if key in changes}
+        if "hidden" in changes:
+            hidden = changes["hidden"]
+            kept |= {"hidden": hidden or None, "hidden_seq": counted.listed.last_seq if hidden else None}
+        if kept:
+            await self._own.merge(user_id, cid, CONVERSATION, kept)
+        return await self.view(user_id, cid)
+
+    async def _pin(self, user_id: UserID, cid: RoomID, order: float | None, *, pinned: bool) -> None:
+        if not pinned:
+            await self._tags.delete(user_id, cid, FAVOURITE)
+            return
+        await self._tags.set(user_id, cid, FAVOURITE, {} if order is None else {"order": order})
+
+    async def _load(self, user_id: UserID, cid: RoomID) -> Counted:
+        await self._follower.settled()
+        found = await self._db.read(_one, user_id, cid)
+        if found is None:
+            raise NotFound(f"no conversation {cid}")
+        return found
+
+
+def check_draft(text: str) -> str:
+    if len(text) > 10_000:
+        raise InvalidParam("a draft has at most 10000 characters")
+    return text
+
+
+def check_joined(room: LiveRoom, user_id: UserID) -> None:
+    if not room.is_joined(user_id):
+        raise Forbidden("you are not in this conversation")
+
+
+def _counted(txn: Transaction, user_id: UserID, listed: Listed, ignored: frozenset[UserID]) -> Counted:
+    unread, read_seq = im_conversations.unread(txn, user_id, listed, ignored)
+    direct = im_directs.find(txn, user_id, listed.room_id) if listed.kind == DM else None
+    state = find(txn, user_id, listed.room_id, CONVERSATION)
+    row = None if listed.last_event is None else event_rows.by_number(txn, [listed.last_event])
+    event_id = None if not row else next(iter(row.values())).event_id
+    return Counted(listed, unread, read_seq, direct, state, event_id)
+
+
+def _one(txn: Transaction, user_id: UserID, cid: RoomID) -> Counted | None:
+    listed = im_conversations.find(txn, user_id, cid)
+    return None if listed is None else _counted(txn, user_id, listed, ignored_by(txn, user_id))
+
+
+def _page(
+    txn: Transaction,
+    user_id: UserID,
+    which: Which,
+    offset: tuple[int, float, int, int] | None,
+    limit: int,
+) -> list[Counted]:
+    ignored = ignored_by(txn, user_id)
+    found: list[Counted] = []
+    for listed in im_conversations.list_of_user(txn, user_id):
+        if offset is not None and listed.order <= offset:
+            continue
+        if which == "pinned" and not listed.mine.pinned:
+            continue
+        if which in ("dm", "group") and KINDS.get(listed.kind) != which:
+            continue
+        hidden = listed.mine.hidden_seq
+        if hidden is not None and listed.last_seq <= hidden:
+            continue
+        if which == "unread" and not listed.mine.marked_unread:
+            unread, _ = im_conversations.unread(txn, user_id, listed, ignored)
+            if not unread:
+                continue
+        found.append(_counted(txn, user_id, listed, ignored))
+        if len(found) > limit:
+            break
+    return found
+
+
+def _unread(txn: Transaction, user_id: UserID) -> list[dict[str, Any]]:
+    ignored = ignored_by(txn, user_id)
+    found: list[dict[str, Any]] = []
+    for listed in im_conversations.list_of_user(txn, user_id):
+        unread, read_seq = im_conversations.unread(txn, user_id, listed, ignored)
+        hidden = listed.mine.hidden_seq
+        if unread and (hidden is None or listed.last_seq > hidden):
+            found.append(
+                {"cid": listed.room_id, "unread": unread, "read_seq": read_seq, "last_seq": listed.last_seq}
+            )
+    return found
+
+
+def _title(room: LiveRoom, user_id: UserID, direct: Direct | None, peer: Mapping[str, Any] | None) -> str:
+    if direct is not None and peer is not None:
+        return direct.remark or str(peer["nickname"])
+    name = room.content("m.room.name").get("name")
+    if isinstance(name, str) and name:
+        return name
+    others = sorted(user for user in room.joined if user != user_id)[:3]
+    return ", ".join(room.display_name(user) or localpart_of(user) for user in others)

@@ -1,0 +1,139 @@
+"""Messages as one user sees them: after edits, with reactions, and tombstones where something was taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from homeserver.events.relations import is_replacement
+from homeserver.ids import DeviceID, EventID, RoomID, UserID
+from homeserver.im import message_shapes
+from homeserver.im.settings import ignored_by
+from homeserver.rooms.live_room import LiveRoom
+from homeserver.rooms.loading import timeline_events
+from homeserver.rooms.timeline import TimelineEvent
+from homeserver.rooms.visibility import Visibility
+from storage import events as event_rows
+from storage import im_messages, relations
+from storage.database import Database
+from storage.im_messages import Reactions
+from storage.transaction import Transaction
+
+LATE_MS = 5 * 60 * 1000
+
+
+class MessageViews:
+    """Shows timeline events as messages."""
+
+    def __init__(self, db: Database, visibility: Visibility, *, recall_window_ms: int) -> None:
+        self._db = db
+        self._visibility = visibility
+        self._recall_window_ms = recall_window_ms
+
+    async def show(
+        self,
+        room: LiveRoom,
+        user_id: UserID,
+        device_id: DeviceID | None,
+        events: Sequence[TimelineEvent],
+    ) -> list[dict[str, Any]]:
+        """The events in the same order; those that the user may not or does not want to see are tombstones."""
+        seen = await self._visibility.visible(room, user_id, events)
+        ids = [event.event.event_id for event in seen]
+        ignored, edits, reactions = await self._db.read(_extras, room, ids, user_id)
+        visible = {
+            event.event.event_id
+            for event in seen
+            if event.event.sender not in ignored or event.event.state_key is not None
+        }
+        items: list[dict[str, Any]] = []
+        for event in events:
+            event_id = event.event.event_id
+            if event_id not in visible:
+                items.append({"cid": room.room_id, "seq": event.seq, "hidden": True})
+            elif event.redacted_because is not None:
+                items.append(self._taken_away(room.room_id, event))
+            else:
+                shown = self._shown(event, edits.get(event_id), reactions.get(event_id, []))
+                if (
+                    event.event.sender == user_id
+                    and event.txn_id is not None
+                    and event.device_id == device_id
+                ):
+                    shown["client_msg_id"] = event.txn_id
+                items.append(shown)
+        return items
+
+    def _taken_away(self, room_id: RoomID, event: TimelineEvent) -> dict[str, Any]:
+        because = event.redacted_because
+        assert because is not None
+        taken = event.event
+        in_time = because.origin_server_ts - taken.origin_server_ts <= self._recall_window_ms
+        what = "recalled" if because.sender == taken.sender and in_time else "deleted"
+        if because.content.get("reason") == "recalled":
+            what = "recalled"
+        return {
+            "cid": room_id,
+            "event_id": taken.event_id,
+            "seq": event.seq,
+            "sender": taken.sender,
+            what: True,
+            "by": because.sender,
+            "ts": because.origin_server_ts,
+        }
+
+    @staticmethod
+    def _shown(
+        event: TimelineEvent, edit: TimelineEvent | None, reactions: Sequence[Reactions]
+    ) -> dict[str, Any]:
+        said = event.event
+        content: Mapping[str, Any] = said.content
+        if edit is not None:
+            new = edit.event.content.get("m.new_content")
+            content = new if isinstance(new, dict) else content
+        item = {
+            "cid": said.room_id,
+            "event_id": said.event_id,
+            "seq": event.seq,
+            "sender": said.sender,
+            "ts": said.origin_server_ts,
+            **message_shapes.shown(said, content),
+        }
+        if edit is not None:
+            item["edited_ts"] = edit.event.origin_server_ts
+        if reactions:
+            item["reactions"] = [
+                {"key": each.key, "count": each.total, "mine": each.mine is not None} for each in reactions
+            ]
+        return item
+
+
+def mark_late(items: Sequence[dict[str, Any]]) -> None:
+    """Note which messages, in order of arrival, are much older than the one before: a cut has healed."""
+    before = 0
+    for item in items:
+        ts = item.get("ts")
+        if ts is not None:
+            if before - ts > LATE_MS:
+                item["late"] = True
+            before = max(before, ts)
+
+
+def _extras(
+    txn: Transaction, room: LiveRoom, event_ids: Sequence[EventID], user_id: UserID
+) -> tuple[frozenset[UserID], dict[EventID, TimelineEvent], dict[EventID, list[Reactions]]]:
+    """Whom the user ignores, the latest edit of each event that has one, and the reactions to them."""
+    edits: dict[EventID, TimelineEvent] = {}
+    for parent, children in relations.children_of_many(txn, event_ids).items():
+        numbers = [child.number for child in children if child.rel_type == "m.replace"]
+        original = event_rows.find(txn, parent) if numbers else None
+        if original is None:
+            continue
+        rows = list(event_rows.by_number(txn, numbers).values())
+        (target, *found) = timeline_events(txn, [original, *rows], room.version)
+        valid = [each for each in found if is_replacement(each.event, target.event)]
+        if valid:
+            edits[EventID(parent)] = max(
+                valid, key=lambda each: (each.event.origin_server_ts, each.event.event_id)
+            )
+    return ignored_by(txn, user_id), edits, im_messages.reactions(txn, event_ids, user_id)

@@ -1,0 +1,140 @@
+"""What the IM API asks of stored messages: by sequence number, across conversations, and what hangs on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from homeserver.ids import EventID, RoomID, UserID
+from storage import events as event_rows
+from storage.events import EventRow
+from storage.im_conversations import COUNTABLE
+from storage.transaction import Slot, Transaction
+
+
+class Reactions(NamedTuple):
+    """How many have put a key on an event, and the user's own reaction if there is one."""
+
+    key: str
+    total: int
+    mine: EventID | None
+
+
+class Delivery(NamedTuple):
+    """How far a conversation has come to one reader's devices."""
+
+    room_id: RoomID
+    user_id: UserID
+    event_id: EventID
+    event_position: int
+    ts: int
+
+
+def span(txn: Transaction, room: int) -> tuple[int, int] | None:
+    """The lowest and the highest sequence number of the room."""
+    row = txn.one("SELECT MIN(seq), MAX(seq) FROM events WHERE room = ? AND seq IS NOT NULL", room)
+    return None if row is None or row[0] is None else (int(row[0]), int(row[1]))
+
+
+def across(
+    txn: Transaction, rooms: Sequence[int], *, before: int | None, after: int | None, limit: int
+) -> list[EventRow]:
+    """The messages of several rooms by place in the log: the newest before a place, or the oldest after one."""
+    kinds = [nid for kind in COUNTABLE if (nid := txn.find_interned(kind)) is not None]
+    if not rooms or not kinds:
+        return []
+    bound = "< ?" if after is None else "> ?"
+    order = "DESC" if after is None else "ASC"
+    place = (2**62 if before is None else before) if after is None else after
+    found: list[tuple[int, int]] = []
+    for first in range(0, len(rooms), 500):
+        chunk = rooms[first : first + 500]
+        rows = txn.all(
+            f"SELECT number, position FROM events WHERE room IN ({_marks(chunk)}) AND position {bound} AND position > 0"
+            f" AND flags & 7 = 0 AND state_key IS NULL AND seq IS NOT NULL AND type IN ({_marks(kinds)})"
+            f" ORDER BY position {order} LIMIT ?",
+            *chunk,
+            place,
+            *kinds,
+            limit,
+        )
+        found += [(int(number), int(position)) for number, position in rows]
+    found.sort(key=lambda pair: pair[1], reverse=after is None)
+    kept = [number for number, _ in found[:limit]]
+    by_number = event_rows.by_number(txn, kept)
+    return [by_number[number] for number in kept]
+
+
+def reactions(txn: Transaction, event_ids: Sequence[str], user_id: str) -> dict[EventID, list[Reactions]]:
+    """The reactions to each of the events, most frequent first."""
+    user = txn.find_interned(user_id)
+    counts: dict[EventID, dict[str, list[int]]] = {}
+    own: dict[tuple[EventID, str], EventID] = {}
+    for first in range(0, len(event_ids), 500):
+        chunk = event_ids[first : first + 500]
+        rows = txn.all(
+            "SELECT r.parent, r.aggregation_key, r.sender, e.event_id FROM relations r"
+            f" JOIN events e ON e.number = r.child WHERE r.parent IN ({_marks(chunk)})"
+            " AND r.rel_type = 'm.annotation' AND r.aggregation_key IS NOT NULL",
+            *chunk,
+        )
+        for parent, key, sender, event_id in rows:
+            counts.setdefault(EventID(parent), {}).setdefault(key, []).append(sender)
+            if sender == user:
+                own[EventID(parent), key] = EventID(event_id)
+    return {
+        parent: sorted(
+            (Reactions(key, len(senders), own.get((parent, key))) for key, senders in keys.items()),
+            key=lambda each: (-each.total, each.key),
+        )
+        for parent, keys in counts.items()
+    }
+
+
+def save_delivery(
+    txn: Transaction, room_id: str, user_id: str, event: EventRow, ts: int, position: Slot
+) -> None:
+    txn.put(
+        "im_deliveries",
+        ("room", "user_name", "event_id", "event_position", "ts", "position"),
+        (txn.intern(room_id), txn.intern(user_id), event.event_id, event.position or 0, ts, position),
+        ("room", "user_name"),
+    )
+
+
+def find_delivery(txn: Transaction, room_id: str, user_id: str) -> int:
+    """The position up to which the room has come to the user's devices."""
+    room, user = txn.find_interned(room_id), txn.find_interned(user_id)
+    return int(
+        txn.value("SELECT event_position FROM im_deliveries WHERE room = ? AND user_name = ?", room, user)
+        or 0
+    )
+
+
+def deliveries(txn: Transaction, room_id: str) -> list[Delivery]:
+    rows = txn.all(
+        "SELECT n.value, d.event_id, d.event_position, d.ts FROM im_deliveries d"
+        " JOIN names n ON n.nid = d.user_name WHERE d.room = ?",
+        txn.find_interned(room_id),
+    )
+    return [
+        Delivery(RoomID(room_id), UserID(user), EventID(event_id), int(position), int(ts))
+        for user, event_id, position, ts in rows
+    ]
+
+
+def newest_of_others(txn: Transaction, room_id: str, user_id: str, position: int) -> EventRow | None:
+    """The newest message at or before a place that somebody else sent."""
+    room, user = txn.find_interned(room_id), txn.find_interned(user_id)
+    row = txn.one(
+        "SELECT number FROM events WHERE room = ? AND position <= ? AND sender <> ? AND seq IS NOT NULL"
+        " AND state_key IS NULL AND flags & 7 = 0 ORDER BY position DESC LIMIT 1",
+        room,
+        position,
+        user,
+    )
+    return None if row is None else event_rows.by_number(txn, [row[0]])[row[0]]
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))
