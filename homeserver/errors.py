@@ -135,7 +135,7 @@ class EventError(HearthError):
 
 
 class AuthRejected(EventError):
-    """The authorization rules refuse an event; `rule` is the first one that does not hold (room version 12's number)."""
+    """The authorization rules refuse an event; `rule` is the first that does not hold, as room version 12 counts."""
 
     def __init__(self, rule: str, reason: str) -> None:
         super().__init__(f"{rule}: {reason}")

@@ -25,9 +25,7 @@ NAMESPACE = "im.hearth."
 
 MAX_ID_BYTES = 255
 
-_SERVER_NAME = re.compile(
-    r"(?:\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z.-]{1,230})(?::[0-9]{1,5})?", re.ASCII
-)
+_SERVER_NAME = re.compile(r"(?:\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z.-]{1,230})(?::[0-9]{1,5})?", re.ASCII)
 _LOCALPART = re.compile(r"[a-z0-9._=/+-]+", re.ASCII)
 
 
@@ -51,7 +49,9 @@ def is_user_id(value: object) -> bool:
     if not isinstance(value, str) or not value.startswith("@") or "\0" in value:
         return False
     _, colon, domain = value.partition(":")
-    return bool(colon) and is_server_name(domain) and len(value.encode("utf-8", "surrogatepass")) <= MAX_ID_BYTES
+    return (
+        bool(colon) and is_server_name(domain) and len(value.encode("utf-8", "surrogatepass")) <= MAX_ID_BYTES
+    )
 
 
 def parse_user_id(value: str) -> UserID:

@@ -38,7 +38,8 @@ def load(txn: Transaction, user_id: str) -> dict[RoomID, Concealment]:
         return {}
     hidden: dict[RoomID, set[EventID]] = {}
     for room_id, event_id in txn.all(
-        "SELECT n.value, h.event_id FROM im_hidden h JOIN names n ON n.nid = h.room WHERE h.user_name = ?", user
+        "SELECT n.value, h.event_id FROM im_hidden h JOIN names n ON n.nid = h.room WHERE h.user_name = ?",
+        user,
     ):
         hidden.setdefault(RoomID(room_id), set()).add(EventID(event_id))
     found = {room_id: Concealment(hidden=frozenset(events)) for room_id, events in hidden.items()}

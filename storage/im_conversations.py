@@ -109,7 +109,8 @@ def senders(txn: Transaction, room: int) -> list[int]:
     return [
         int(sender)
         for (sender,) in txn.all(
-            "SELECT DISTINCT sender FROM events WHERE room = ? AND seq IS NOT NULL AND state_key IS NULL", room
+            "SELECT DISTINCT sender FROM events WHERE room = ? AND seq IS NOT NULL AND state_key IS NULL",
+            room,
         )
     ]
 
@@ -222,7 +223,8 @@ def rooms(txn: Transaction) -> list[int]:
 def data_owners(txn: Transaction, types: Sequence[str]) -> list[tuple[int, int]]:
     """(user, room) of everybody who keeps data of these types with a room."""
     rows = txn.all(
-        f"SELECT DISTINCT user_name, room FROM account_data WHERE room <> 0 AND type IN ({_marks(types)})", *types
+        f"SELECT DISTINCT user_name, room FROM account_data WHERE room <> 0 AND type IN ({_marks(types)})",
+        *types,
     )
     return [(int(user), int(room)) for user, room in rows]
 

@@ -10,7 +10,7 @@ from storage.transaction import Transaction
 
 
 class Direct(NamedTuple):
-    """A room of two people as one of them has it; `mine_before` and `theirs_before` are the memberships before the present."""
+    """A room of two people as one of them has it; `mine_before` and `theirs_before` are what their memberships were."""
 
     user_id: UserID
     room_id: RoomID
@@ -237,8 +237,7 @@ def in_category(txn: Transaction, user_id: str, category: str) -> list[Direct]:
     if user is None:
         return []
     return [
-        _direct(row)
-        for row in txn.all(f"{_DIRECT} WHERE d.user_name = ? AND d.category = ?", user, category)
+        _direct(row) for row in txn.all(f"{_DIRECT} WHERE d.user_name = ? AND d.category = ?", user, category)
     ]
 
 
@@ -294,7 +293,8 @@ def pending_between(txn: Transaction, one: str, other: str) -> list[FriendReques
     if first is None or second is None:
         return []
     rows = txn.all(
-        f"{_REQUEST} WHERE q.state = 'pending' AND ((q.sender = ? AND q.target = ?) OR (q.sender = ? AND q.target = ?))",
+        f"{_REQUEST} WHERE q.state = 'pending'"
+        " AND ((q.sender = ? AND q.target = ?) OR (q.sender = ? AND q.target = ?))",
         first,
         second,
         second,
@@ -306,6 +306,7 @@ def pending_between(txn: Transaction, one: str, other: str) -> list[FriendReques
 def expiring(txn: Transaction, limit: int) -> list[FriendRequest]:
     """The pending requests that expire first."""
     rows = txn.all(
-        f"{_REQUEST} WHERE q.state = 'pending' AND q.expires_ms IS NOT NULL ORDER BY q.expires_ms LIMIT ?", limit
+        f"{_REQUEST} WHERE q.state = 'pending' AND q.expires_ms IS NOT NULL ORDER BY q.expires_ms LIMIT ?",
+        limit,
     )
     return [_request(row) for row in rows]

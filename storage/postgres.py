@@ -209,7 +209,9 @@ class PostgresConnection:
             text: bytes = self._cursor.mogrify(sql, params)
         except ValueError as error:
             # A zero byte or a lone surrogate, which PostgreSQL keeps in no text: what has one is nowhere stored.
-            raise UnstorableText(f"text with a zero byte or half a character: {_first_line(error)}") from error
+            raise UnstorableText(
+                f"text with a zero byte or half a character: {_first_line(error)}"
+            ) from error
         except psycopg2.Error as error:
             raise StorageError(f"{_first_line(error)} in {sql[:200]}") from error
         return text
@@ -299,9 +301,11 @@ _WORDS = (
     (r"\bTEXT\b(?!\s*\)|\s+COLLATE)", 'TEXT COLLATE "C"'),
     (
         r"\bCREATE FULLTEXT TABLE (\w+)",
-        r"CREATE TABLE \1 (rowid BIGINT PRIMARY KEY, words TEXT NOT NULL, vector TSVECTOR"
-        r" GENERATED ALWAYS AS (to_tsvector('simple', words)) STORED);"
-        r" CREATE INDEX \1_vector ON \1 USING GIN (vector)",
+        (
+            r"CREATE TABLE \1 (rowid BIGINT PRIMARY KEY, words TEXT NOT NULL, vector TSVECTOR"
+            r" GENERATED ALWAYS AS (to_tsvector('simple', words)) STORED);"
+            r" CREATE INDEX \1_vector ON \1 USING GIN (vector)"
+        ),
     ),
 )
 

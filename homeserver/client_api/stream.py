@@ -158,7 +158,7 @@ class StreamProtocol(WebSocketServerProtocol):
         self._session.closed()
         self._on_close()
 
-    def dropConnection(self, abort: bool = False) -> None:  # noqa: FBT001, FBT002  # autobahn's signature
+    def dropConnection(self, abort: bool = False) -> None:  # noqa: FBT001, FBT002, N802  # autobahn's
         transport: Any = self.transport
         # A transport with a producer waits for it before it closes.
         transport.unregisterProducer()

@@ -1,8 +1,8 @@
 """Places in the log that clients carry: sync tokens, and the tokens of `/messages`.
 
-`s<position>_<ephemeral>` is a place in the log and one in the ephemeral counter. Where more to-device messages wait than
-an answer may hold, `_<position>` follows: that of the last one which the client was given. A sliding-sync `pos`, which ends in
-`/s<position>_<ephemeral>`, is taken as well, so that a client may page back from whatever it holds.
+`s<position>_<ephemeral>` is a place in the log and one in the ephemeral counter. Where more to-device messages wait
+than an answer may hold, `_<position>` follows: that of the last one which the client was given. A sliding-sync `pos`,
+which ends in `/s<position>_<ephemeral>`, is taken as well, so that a client may page back from whatever it holds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _TOKEN = re.compile(r"(?:[0-9]{1,18}/)?s(-?[0-9]{1,18})(?:_([0-9]{1,18}))?(?:_([
 
 
 class StreamToken(NamedTuple):
-    """Everything at or before `position` and `ephemeral` has been seen, but for to-device messages after `to_device`."""
+    """All at or before `position` and `ephemeral` has been seen, but for to-device messages after `to_device`."""
 
     position: int
     ephemeral: int = 0

@@ -100,7 +100,9 @@ class ServerProcess:
         ends = time.monotonic() + STARTS_WITHIN_S
         while time.monotonic() < ends:
             if self._process.poll() is not None:
-                raise AssertionError(f"the server ended with {self._process.returncode}:\n{self.log()[-4000:]}")
+                raise AssertionError(
+                    f"the server ended with {self._process.returncode}:\n{self.log()[-4000:]}"
+                )
             with contextlib.suppress(OSError):
                 if self.request("GET", "/_matrix/client/versions")[0] == 200:
                     return

@@ -154,7 +154,11 @@ class User(Client):
     # Files.
 
     async def uploads(
-        self, data: bytes, *, content_type: str | None = "application/octet-stream", filename: str | None = None
+        self,
+        data: bytes,
+        *,
+        content_type: str | None = "application/octet-stream",
+        filename: str | None = None,
     ) -> str:
         """Upload a file; its `mxc://` URI."""
         headers = {} if content_type is None else {"Content-Type": content_type}
@@ -164,7 +168,9 @@ class User(Client):
         uri: str = answer["content_uri"]
         return uri
 
-    async def downloads(self, uri: str, name: str = "", *, headers: Mapping[str, str] | None = None) -> Answer:
+    async def downloads(
+        self, uri: str, name: str = "", *, headers: Mapping[str, str] | None = None
+    ) -> Answer:
         """Ask for a file, perhaps under another name."""
         path = "/_matrix/client/v1/media/download/" + uri.removeprefix("mxc://")
         return await self.ask("GET", path + (f"/{segment(name)}" if name else ""), headers=headers)

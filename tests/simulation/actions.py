@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from twisted.internet.defer import Deferred
 
@@ -44,7 +45,7 @@ class Schedule:
             others = [one.user_id for one in self.world.people if one is not founder]
             deputy = random.choice(others)
             levels = {deputy: 50} if version == "12" else {deputy: 50, founder.user_id: 100}
-            options: dict[str, object] = {"power_level_content_override": {"users": levels}}
+            options: dict[str, Any] = {"power_level_content_override": {"users": levels}}
             if place % 3 == 1:
                 allow = [{"type": "m.room_membership", "room_id": next(iter(rooms))}]
                 rule = {"join_rule": "restricted", "allow": allow}

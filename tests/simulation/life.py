@@ -23,7 +23,7 @@ class Life:
         self.is_over = False
         self.seconds = reactor.seconds
 
-    def callLater(self, delay_s: float, fn: Callable[..., object], *args: Any, **kwargs: Any) -> Any:  # noqa: N802  # Twisted's name
+    def callLater(self, delay_s: float, fn: Callable[..., object], *args: Any, **kwargs: Any) -> Any:
         timer: Any = None
 
         def fire() -> None:

@@ -19,7 +19,7 @@ async def test_what_was_kept_before_coming_in_comes_with_the_room(
     await bob.joins(room)
     await bob.syncs()
     assert bob.room(room).account_data == {"test.mark": {"count": 4}}
-    kept = []
+    kept: list[dict[str, object]] = []
     while not kept:
         update = await line.receives()
         joined = update.get("rooms", {}).get("join", {}).get(room, {})
