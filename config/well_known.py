@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from config.schema import setting
+
+_ED25519_KEY = re.compile(r"[A-Za-z0-9+/_-]{43}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,3 +37,11 @@ class WellKnownConfig:
     extra_well_known_client_content: Mapping[str, Any] = setting({}, "More keys of the client's file.")
     support_contacts: tuple[SupportContact, ...] = setting((), "Whom to turn to.")
     support_page: str | None = setting(None, "A page that helps.")
+    policy_server_key: str | None = setting(
+        None,
+        "The Ed25519 public key (unpadded base64) of the policy server that runs under this server's name.",
+    )
+
+    def __post_init__(self) -> None:
+        if self.policy_server_key is not None and not _ED25519_KEY.fullmatch(self.policy_server_key):
+            raise ValueError("policy_server_key is 32 bytes as unpadded base64")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from config import Config
-from homeserver.app.well_known import client_file, server_file, support_file
+from homeserver.app.well_known import client_file, policy_file, server_file, support_file
 from homeserver.client_api.versions import VersionEndpoints
 from homeserver.client_api.well_known import WellKnownEndpoints
 
@@ -21,6 +21,9 @@ def client_handlers(config: Config) -> list[object]:
     return [
         VersionEndpoints(features=BEYOND_RELEASES),
         WellKnownEndpoints(
-            client=client_file(config), server=server_file(config), support=support_file(config)
+            client=client_file(config),
+            server=server_file(config),
+            support=support_file(config),
+            policy=policy_file(config),
         ),
     ]

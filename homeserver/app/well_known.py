@@ -41,6 +41,12 @@ def support_file(config: Config) -> dict[str, Any] | None:
     return content or None
 
 
+def policy_file(config: Config) -> dict[str, Any] | None:
+    """The key of the policy server that runs under this server's name; None if none does."""
+    key = config.well_known.policy_server_key
+    return None if key is None else {"public_keys": {"ed25519": key}}
+
+
 def _contact(contact: SupportContact) -> dict[str, str]:
     ways = {"matrix_id": contact.matrix_id, "email_address": contact.email_address}
     return {"role": contact.role, **{name: way for name, way in ways.items() if way is not None}}

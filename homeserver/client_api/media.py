@@ -70,7 +70,11 @@ class MediaUploadEndpoints:
         "PUT",
         "/_matrix/media/v3/upload/{server_name}/{media_id}",
         rate_limit=_UPLOAD,
-        aliases=("/_matrix/media/unstable/fi.mau.msc2246/upload/{server_name}/{media_id}",),
+        aliases=(
+            "/_matrix/media/r0/upload/{server_name}/{media_id}",
+            "/_matrix/media/v1/upload/{server_name}/{media_id}",
+            "/_matrix/media/unstable/fi.mau.msc2246/upload/{server_name}/{media_id}",
+        ),
         max_body=ANY_SIZE,
         suspended=False,
         streams=True,

@@ -19,11 +19,17 @@ class WellKnownEndpoints:
     """Serves the well-known files; one that is None is not there."""
 
     def __init__(
-        self, *, client: Mapping[str, Any] | None, server: str | None, support: Mapping[str, Any] | None
+        self,
+        *,
+        client: Mapping[str, Any] | None,
+        server: str | None,
+        support: Mapping[str, Any] | None,
+        policy: Mapping[str, Any] | None,
     ) -> None:
         self._client = _encoded(client)
         self._server = _encoded(None if server is None else {"m.server": server})
         self._support = _encoded(support)
+        self._policy = _encoded(policy)
 
     @endpoint("GET", "/.well-known/matrix/client", auth=Auth.NONE)
     async def get_wellknown(self) -> RawJson:
@@ -48,6 +54,14 @@ class WellKnownEndpoints:
         Spec: https://spec.matrix.org/v1.19/client-server-api/#getwell-knownmatrixsupport
         """
         return _present(self._support)
+
+    @endpoint("GET", "/.well-known/matrix/policy_server", auth=Auth.NONE)
+    async def get_wellknown_policy(self) -> RawJson:
+        """The key of the policy server of this name, for rooms that want to name it.
+
+        Spec: https://spec.matrix.org/v1.19/client-server-api/#get_well-knownmatrixpolicy_server
+        """
+        return _present(self._policy)
 
 
 def _encoded(content: Mapping[str, Any] | None) -> RawJson | None:

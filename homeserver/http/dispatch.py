@@ -27,6 +27,8 @@ from homeserver.runtime.context import enter_request
 
 _log = structlog.get_logger(__name__)
 
+_TOKEN_NEEDED = frozenset((Auth.ACCESS_TOKEN, Auth.ADMIN, Auth.APPSERVICE))
+
 Reply = Callable[[Request, Answer], None]
 
 
@@ -98,7 +100,7 @@ def _admit(who: Any, request: Request, route: Route, limiter: RateLimiter) -> Aw
         key = who.user_id
     elif who is not None:
         request.user = key = str(who)
-    elif declaration.auth is Auth.ACCESS_TOKEN or declaration.auth is Auth.ADMIN:
+    elif declaration.auth in _TOKEN_NEEDED:
         raise MissingToken("no access token")
     limit = declaration.rate_limit
     if limit is None:

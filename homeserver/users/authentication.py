@@ -109,13 +109,16 @@ class Authenticator:
         """Who asks where only application services may.
 
         Raises:
-            Forbidden: the token is not that of an application service.
+            Forbidden: the token is a user's.
+            UnknownToken: it is nobody's.
         """
         token = request.access_token()
         if token is None:
             return None
         service = self._appservices.find_by_token(token)
         if service is None:
+            if await self.requester_of(token) is None:
+                raise UnknownToken()
             raise Forbidden("only application services may do this")
         return await self._asserted(service, request)
 

@@ -34,12 +34,23 @@ def any_instead_of_one(schema: Schema) -> Schema:
     return {("anyOf" if key == "oneOf" else key): value for key, value in schema.items()}
 
 
+def all_or_nothing(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "object", "maxProperties": 0}]}
+
+
 CORRECTIONS: tuple[Correction, ...] = (
     Correction(
         "api/client-server/rooms.yaml#/paths/~1rooms~1{roomId}~1state~1{eventType}~1{stateKey}/get/responses/200"
         "/content/application~1json/schema",
         "with format=event the answer is an event, which is an object too: it is one or the other, not exactly one",
         any_instead_of_one,
+    ),
+    Correction(
+        "api/client-server/voip.yaml#/paths/~1voip~1turnServer/get/responses/200"
+        "/content/application~1json/schema",
+        "the text does not say what a server without TURN servers answers: clients take an empty object for none, "
+        "and hand an empty list to the browser, which refuses to call with it",
+        all_or_nothing,
     ),
 )
 
@@ -49,13 +60,13 @@ def corrections_by_place() -> Mapping[str, Correction]:
     return {correction.place: correction for correction in CORRECTIONS}
 
 
-NOT_SERVED: Mapping[str, str] = {}
+NOT_SERVED: Mapping[str, str] = {
+    "server-server/askPolicyServerToSign": "a homeserver asks policy servers, it need not be one",
+}
 """Operations of the served APIs that Hearth leaves out on purpose: key -> reason."""
 
 NOT_SERVED_YET: Mapping[str, str] = {
-    r"/_matrix/client/v3/(keys|room_keys|sendToDevice)/": "end-to-end encryption",
     r"/_matrix/(federation|key)/": "federation",
-    r"/_matrix/policy/|/\.well-known/matrix/policy_server": "policy servers",
 }
 """What is being built: a pattern of paths -> what it comes with. A line without an operation left must go."""
 
@@ -79,6 +90,7 @@ BEYOND_THE_SPECIFICATION: Mapping[str, str] = {
     r"/_synapse/": "Synapse's administration API, which operators' tools speak",
     r"/_hearth/": "Hearth's own administration",
     r"/im/v1": "the IM facade",
+    r"/$|/web/": "the IM page",
     r"/health$": "for load balancers",
     r"/\.well-known/openid-configuration": "where clients of OpenID Connect look for the same metadata",
     r"/oauth2?/": "the locations of OAuth endpoints are the server's choice",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any
+from enum import Enum
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
 
 from config.rate_limits import Rate, RateLimitsConfig
 from homeserver.http.endpoint import Auth
+from homeserver.ids import EventID, RoomAlias, RoomID, ServerName, UserID
 from tests.conformance.declared import Endpoint, served_endpoints
 from tests.conformance.validator import Answer
 from tests.harness.client import segment
@@ -15,26 +19,47 @@ from tests.harness.fixtures import ServerFactory
 from tests.harness.server import Server
 from tests.harness.user import User
 
-_PLACEHOLDERS = {
-    "user_id": "@alice:one.test",
-    "room_id": "!nothing:one.test",
-    "room_id_or_alias": "#nothing:one.test",
-    "event_id": "$nothing",
-    "room_alias": "#nothing:one.test",
-    "server_name": "one.test",
-    "kind": "content",
-    "receipt_type": "m.read",
+_BY_TYPE: Mapping[Any, str] = {
+    UserID: "@alice:one.test",
+    RoomID: "!nothing:one.test",
+    EventID: "$nothing",
+    RoomAlias: "#nothing:one.test",
+    ServerName: "one.test",
+    int: "1",
 }
+
+# What is parsed by the handler itself.
+_BY_NAME = {"room_id_or_alias": "#nothing:one.test", "kind": "content", "receipt_type": "m.read"}
 
 USERS_ONLY = (Auth.ACCESS_TOKEN, Auth.ADMIN)
 
 
+def placeholder(name: str, annotation: Any) -> str:
+    """Something that parses for a parameter of this type."""
+    if name in _BY_NAME:
+        return _BY_NAME[name]
+    if get_origin(annotation) is Literal:
+        return str(get_args(annotation)[0])
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return str(next(iter(annotation)).value)
+    return _BY_TYPE.get(annotation, "thing")
+
+
 def path_of(endpoint: Endpoint) -> str:
-    """The endpoint's path with something that parses for each parameter."""
-    return "/".join(
-        segment(_PLACEHOLDERS.get(part.strip("{}."), "thing")) if part.startswith("{") else part
+    """The endpoint's path with something that parses for each parameter, and whatever its query must have."""
+    hints = get_type_hints(endpoint.handler)
+    parts = [
+        segment(placeholder(name, hints.get(name)))
+        if (name := part.strip("{}.")) and part[:1] == "{"
+        else part
         for part in endpoint.declaration.path.split("/")
-    )
+    ]
+    needed = [
+        f"{field.encode_name}={segment(placeholder(field.name, field.type))}"
+        for field in (msgspec.structs.fields(hints["query"]) if "query" in hints else ())
+        if field.required
+    ]
+    return "/".join(parts) + (f"?{'&'.join(needed)}" if needed else "")
 
 
 def endpoints(*auths: Auth) -> Iterator[Endpoint]:
