@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 from twisted.internet import reactor as installed_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
@@ -19,6 +19,7 @@ from twisted.python.threadpool import ThreadPool
 
 from config import Config
 from config.listeners import Listener
+from homeserver.app.federation import Outside, https_outside
 from homeserver.app.log_file import LogFile, open_log
 from homeserver.app.server import Homeserver, build_homeserver
 from homeserver.errors import HearthError
@@ -34,6 +35,7 @@ from homeserver.runtime.metrics import Metrics
 from homeserver.runtime.notifier import Notifier
 from homeserver.runtime.random import Randomness
 from homeserver.runtime.tasks import Tasks
+from homeserver.version import VERSION
 from storage import open_database
 from storage.worker import ThreadWorker
 
@@ -140,6 +142,7 @@ class Process:
             executor=partial(deferToThreadPool, self._reactor, self._slow_work),
             signing_keys=self._keys,
             metrics=self._metrics,
+            outside=self._open_ways_out(randomness),
             network=self._reactor,
         )
         await self._homeserver.start()
@@ -200,6 +203,14 @@ class Process:
             return ReloadingCertificate(chain, key)
         except (OSError, ValueError, SSL.Error) as error:
             raise CannotStart(f"tls_certificate_path {chain}, tls_private_key_path {key}: {error}") from error
+
+    def _open_ways_out(self, randomness: Randomness) -> Outside:
+        try:
+            return https_outside(
+                self._config, self._reactor, self._clock, randomness, user_agent=f"Hearth/{VERSION}"
+            )
+        except (OSError, ValueError, crypto.Error) as error:
+            raise CannotStart(f"federation_custom_ca_list: {error}") from error
 
     def _write_access(self, lines: str) -> None:
         self._log_stream.write(lines.encode("utf-8", "replace"))

@@ -188,6 +188,13 @@ def test_a_missing_key_is_one_line(operator: Operator) -> None:
     assert not (operator.directory / "homeserver.pid").exists()
 
 
+def test_a_missing_authority_is_one_line(operator: Operator) -> None:
+    operator.configures(federation_custom_ca_list=["nowhere.pem"])
+    refusal = operator.is_refused("start")
+    assert "federation_custom_ca_list" in refusal
+    assert "nowhere.pem" in refusal
+
+
 def test_a_server_name_is_checked(operator: Operator) -> None:
     words = ("generate-config", "--server-name", "no such name", "--data-dir", str(operator.directory))
     assert "is not a server name" in operator.is_refused(*words)

@@ -35,20 +35,23 @@ def free_port() -> int:
 
 
 def configuration_of(directory: Path, port: int, **settings: Any) -> dict[str, Any]:
-    """A configuration for tests, with everything it names in `directory`."""
-    database = {"name": "sqlite3", "args": {"database": str(directory / "homeserver.db")}}
-    return open_to_all(
-        "localhost",
-        public_baseurl=f"http://127.0.0.1:{port}/",
-        signing_key_path=str(directory / "signing.key"),
-        listeners=[{"port": port, "bind_addresses": ["127.0.0.1"], "type": "http"}],
-        **{"database": database, **settings},
-    )
+    """A configuration for tests, with everything it names in `directory`; `listeners` are further ones."""
+    defaults: dict[str, Any] = {
+        "server_name": "localhost",
+        "database": {"name": "sqlite3", "args": {"database": str(directory / "homeserver.db")}},
+        "public_baseurl": f"http://127.0.0.1:{port}/",
+        "signing_key_path": str(directory / "signing.key"),
+        "listeners": [],
+    }
+    configuration = open_to_all(**{**defaults, **settings})
+    here = {"port": port, "bind_addresses": ["127.0.0.1"], "type": "http"}
+    return {**configuration, "listeners": [here, *configuration["listeners"]]}
 
 
 class ServerProcess:
     """One server; it may be stopped or killed and started again over the same data."""
 
+    starts_within_s = STARTS_WITHIN_S
     _numbers = itertools.count(1)
 
     def __init__(self, directory: Path, **settings: Any) -> None:
@@ -56,12 +59,21 @@ class ServerProcess:
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
+        self.server_name = str(settings.get("server_name", "localhost"))
         self.configuration_file = directory / "homeserver.yaml"
         self.log_file = directory / "homeserver.log"
+        self.configuration_file.write_text(yaml.safe_dump(self._configuration(**settings)))
+
+    def _configuration(self, **settings: Any) -> dict[str, Any]:
         key = SigningKey.of("a_test", os.urandom(32))
-        (directory / "signing.key").write_text(format_signing_key(key))
-        configuration = configuration_of(directory, self.port, **settings)
-        self.configuration_file.write_text(yaml.safe_dump(configuration))
+        (self._directory / "signing.key").write_text(format_signing_key(key))
+        return configuration_of(self._directory, self.port, **settings)
+
+    def _command(self) -> list[str]:
+        return [sys.executable, "-m", "homeserver.app", "-c", str(self.configuration_file)]
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(_REPOSITORY)}
 
     @property
     def base_url(self) -> str:
@@ -91,13 +103,13 @@ class ServerProcess:
         """
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "homeserver.app", "-c", str(self.configuration_file)],
+                self._command(),
                 stdout=log,
                 stderr=log,
                 cwd=self._directory,
-                env={**os.environ, "PYTHONPATH": str(_REPOSITORY)},
+                env=self._environment(),
             )
-        ends = time.monotonic() + STARTS_WITHIN_S
+        ends = time.monotonic() + self.starts_within_s
         while time.monotonic() < ends:
             if self._process.poll() is not None:
                 raise AssertionError(

@@ -35,7 +35,7 @@ class User(Client):
 
     def __init__(
         self,
-        door: Door,
+        door: Door | None,
         watch: Watch,
         now_ms: Callable[[], int],
         session: Session,

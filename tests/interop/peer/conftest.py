@@ -1,0 +1,107 @@
+"""Hearth and Synapse beside each other on the loopback; tests of this directory run in asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.harness.process import ServerProcess, free_port
+from tests.harness.watch import Watch
+from tests.interop.peer.certificates import Certificates, make_certificates
+from tests.interop.peer.people import ANSWERS_WITHIN_S, Person, Place, Unjudged
+from tests.interop.peer.synapse import SynapseProcess, installed_synapse
+
+
+class AsyncioReactor:
+    """Drives the tests' coroutines, as the virtual reactor does elsewhere."""
+
+    def __init__(self) -> None:
+        self._runner = asyncio.Runner()
+
+    def drive(self, story: Coroutine[Any, Any, Any]) -> Any:
+        return self._runner.run(story)
+
+    def close(self) -> None:
+        self._runner.close()
+
+
+@pytest.fixture(scope="session")
+def reactor() -> Iterator[AsyncioReactor]:
+    running = AsyncioReactor()
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def http(reactor: AsyncioReactor) -> Iterator[aiohttp.ClientSession]:
+    async def begin() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWERS_WITHIN_S))
+
+    session = reactor.drive(begin())
+    yield session
+    reactor.drive(session.close())
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def synapse_process(
+    tmp_path_factory: pytest.TempPathFactory, certificates: Certificates
+) -> Iterator[SynapseProcess]:
+    process = SynapseProcess(tmp_path_factory.mktemp("synapse"), certificates, installed_synapse())
+    process.start()
+    yield process
+    process.kill()
+
+
+@pytest.fixture(scope="session")
+def hearth_process(
+    tmp_path_factory: pytest.TempPathFactory, certificates: Certificates
+) -> Iterator[ServerProcess]:
+    port = free_port()
+    process = ServerProcess(
+        tmp_path_factory.mktemp("hearth"),
+        server_name=f"localhost:{port}",
+        listeners=[{"port": port, "bind_addresses": ["127.0.0.1"], "type": "http", "tls": True}],
+        tls_certificate_path=str(certificates.chain),
+        tls_private_key_path=str(certificates.key),
+        federation_custom_ca_list=[str(certificates.authority)],
+        ip_range_whitelist=["127.0.0.0/8", "::1/128"],
+        trusted_key_servers=[],
+        allow_public_rooms_over_federation=True,
+        federation={"destination_min_retry_interval": "1s", "destination_max_retry_interval": "1s"},
+    )
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="session")
+def synapse(synapse_process: SynapseProcess, http: aiohttp.ClientSession) -> Place:
+    return Place(synapse_process, synapse_process.server_name, Unjudged(), http)
+
+
+@pytest.fixture(scope="session")
+def hearth(hearth_process: ServerProcess, http: aiohttp.ClientSession) -> Place:
+    return Place(hearth_process, hearth_process.server_name, Watch(), http)
+
+
+@pytest.fixture
+def alice(reactor: AsyncioReactor, hearth: Place) -> Person:
+    """Somebody new on Hearth."""
+    person: Person = reactor.drive(hearth.user("alice"))
+    return person
+
+
+@pytest.fixture
+def sam(reactor: AsyncioReactor, synapse: Place) -> Person:
+    """Somebody new on Synapse."""
+    person: Person = reactor.drive(synapse.user("sam"))
+    return person
