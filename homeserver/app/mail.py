@@ -20,13 +20,14 @@ from homeserver.http.gate.fetching import Fetcher
 from homeserver.http.gate.tls import Trust
 from homeserver.ids import ServerName
 from homeserver.users.captcha import CaptchaStage
+from homeserver.users.identity_servers import IdentityServers
 from homeserver.users.jwt_login import JwtLogin
 from homeserver.users.mail.codes import EmailCodes
 from homeserver.users.mail.mailer import Mailer, NoMailer, TemplateMailer
 from homeserver.users.mail.smtp import SmtpTransport
 from homeserver.users.mail.stage import EmailStage
 from homeserver.users.mail.validation import EmailValidation, ValidationPolicy
-from homeserver.users.threepids import IdentityServers, Threepids
+from homeserver.users.threepids import Threepids
 
 
 class Mail:
@@ -50,12 +51,12 @@ class Mail:
             )
             self.validation = EmailValidation(db, clock, randomness, self.mailer, policy_of(config))
         self.codes = EmailCodes(db, clock, randomness, self.mailer)
-        identity = IdentityServers(
+        self.identity = IdentityServers(
             self._web,
             _Signer(config.server.server_name, signing_key),
             config.identity.trusted_identity_servers,
         )
-        self.threepids = Threepids(db, clock, self.validation, identity)
+        self.threepids = Threepids(db, clock, self.validation, self.identity)
 
     def with_mail(self, parts: UserParts) -> UserParts:
         """What accounts need to know of mail, beside what they know already."""
@@ -124,5 +125,6 @@ def web_of(config: Config, surroundings: Surroundings) -> OutboundHttp | None:
     section = config.federation
     policy = AddressPolicy(section.ip_range_blacklist, section.ip_range_whitelist)
     return OutboundHttp(
-        Fetcher(surroundings.network, surroundings.clock, policy, Trust()), surroundings.clock
+        Fetcher(surroundings.network, surroundings.clock, policy, Trust(section.federation_custom_ca_list)),
+        surroundings.clock,
     )

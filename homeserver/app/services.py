@@ -82,6 +82,7 @@ class Services:
             self.users,
             self.rooms,
             self.presence,
+            self.mail.identity,
             extras=[self.e2ee.sections, presence_section],
             extensions=[ToDeviceExtension(self.e2ee.inboxes), EncryptionExtension(self.e2ee.sections)],
         )

@@ -20,6 +20,7 @@ from homeserver.client_api.sliding_sync import SlidingSyncEndpoints
 from homeserver.client_api.sync import SyncEndpoints
 from homeserver.client_api.thread_subscriptions import ThreadSubscriptionEndpoints
 from homeserver.client_api.upgrade import UpgradeEndpoints
+from homeserver.rooms.third_party_invites import ThirdPartyInvites
 from homeserver.sync.clients import PresenceWatch, SyncClients
 from homeserver.sync.composer import Composer, Extras
 from homeserver.sync.departed import DepartedSections
@@ -34,6 +35,7 @@ from homeserver.sync.sliding.extensions import AccountDataExtension, ReceiptsExt
 from homeserver.sync.sliding.lists import RoomLists
 from homeserver.sync.sliding.rooms import SlidingRooms
 from homeserver.sync.sliding.threads import ThreadSubscriptionsExtension
+from homeserver.users.identity_servers import IdentityServers
 
 
 class SyncServices:
@@ -46,6 +48,7 @@ class SyncServices:
         users: Users,
         rooms: RoomServices,
         presence: PresenceWatch,
+        identity: IdentityServers,
         extras: Sequence[Extras] = (),
         extensions: Sequence[Extension] = (),
     ) -> None:
@@ -85,6 +88,14 @@ class SyncServices:
                 *extensions,
             ],
         )
+        self.third_party_invites = ThirdPartyInvites(
+            rooms.rooms,
+            rooms.writer,
+            rooms.memberships,
+            rooms.profiles,
+            identity,
+            server_name=server_name,
+        )
         self.clients = SyncClients(db, presence, users.events, self.feeds)
 
     def handlers(self) -> list[object]:
@@ -95,11 +106,12 @@ class SyncServices:
             RoomCreationEndpoints(
                 rooms.creation,
                 rooms.directory,
+                self.third_party_invites,
                 server_name=config.server.server_name,
                 default_version=config.rooms.default_room_version,
             ),
             UpgradeEndpoints(rooms.upgrades),
-            MembershipEndpoints(rooms.memberships, rooms.directory, self.feeds),
+            MembershipEndpoints(rooms.memberships, self.third_party_invites, rooms.directory, self.feeds),
             SendingEndpoints(rooms.sending, rooms.access, rooms.delayed),
             DelayedEventEndpoints(rooms.delayed),
             ThreadSubscriptionEndpoints(rooms.thread_subscriptions, self._notifier),

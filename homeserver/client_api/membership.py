@@ -13,6 +13,7 @@ from homeserver.http.responses import Empty
 from homeserver.ids import RoomID, ServerName, UserID
 from homeserver.rooms.directory import Directory
 from homeserver.rooms.membership import Memberships
+from homeserver.rooms.third_party_invites import Addressee, ThirdPartyInvites
 from homeserver.sync.feeds import Feeds
 
 
@@ -47,6 +48,20 @@ class InviteBody(msgspec.Struct):
     medium: str | None = None
     address: str | None = None
 
+    def addressee(self) -> Addressee:
+        """
+        Raises:
+            MissingParam: nobody is named, neither by user ID nor by address.
+        """
+        given = (self.id_server, self.id_access_token, self.medium, self.address)
+        if self.medium is None and self.address is None:
+            raise MissingParam("user_id must be given")
+        for name, value in zip(("id_server", "id_access_token", "medium", "address"), given, strict=True):
+            if value is None:
+                raise MissingParam(f"{name} must be given")
+        id_server, token, medium, address = given
+        return Addressee(id_server or "", token or "", medium or "", address or "")
+
 
 class JoinedRoom(msgspec.Struct):
     room_id: RoomID
@@ -59,8 +74,15 @@ class JoinedRooms(msgspec.Struct):
 class MembershipEndpoints:
     """Serves what changes memberships."""
 
-    def __init__(self, memberships: Memberships, directory: Directory, feeds: Feeds) -> None:
+    def __init__(
+        self,
+        memberships: Memberships,
+        third_party: ThirdPartyInvites,
+        directory: Directory,
+        feeds: Feeds,
+    ) -> None:
         self._memberships = memberships
+        self._third_party = third_party
         self._directory = directory
         self._feeds = feeds
 
@@ -100,6 +122,8 @@ class MembershipEndpoints:
     async def _join(
         self, who: Requester, room_id: RoomID, servers: list[ServerName], body: JoinBody
     ) -> JoinedRoom:
+        if body.third_party_signed is not None:
+            await self._third_party.redeem(room_id, who.user_id, body.third_party_signed)
         joined = await self._memberships.join(
             room_id, who.user_id, servers=servers, reason=body.reason, is_guest=who.is_guest
         )
@@ -156,7 +180,8 @@ class MembershipEndpoints:
         if body.user_id is not None:
             await self._memberships.invite(room_id, who.user_id, body.user_id, reason=body.reason)
             return Empty()
-        raise MissingParam("user_id must be given")
+        await self._third_party.invite(room_id, who.user_id, body.addressee(), reason=body.reason)
+        return Empty()
 
     @endpoint("POST", "/_matrix/client/v3/rooms/{room_id}/kick")
     async def kick(self, who: Requester, room_id: RoomID, body: TargetBody) -> Empty:

@@ -12,12 +12,22 @@ from homeserver.http.requester import Requester
 from homeserver.ids import RoomID, ServerName, UserID, parse_room_alias
 from homeserver.rooms.creation import NewRoom, RoomCreation, StateDraft
 from homeserver.rooms.directory import Directory
+from homeserver.rooms.third_party_invites import Addressee, ThirdPartyInvites
 
 
 class StateEventBody(msgspec.Struct):
     type: str
     content: dict[str, Any]
     state_key: str = ""
+
+
+class Invite3pid(msgspec.Struct):
+    """Somebody who is known by an address."""
+
+    id_server: str
+    id_access_token: str
+    medium: str
+    address: str
 
 
 class CreateRoomBody(msgspec.Struct, kw_only=True):
@@ -28,6 +38,7 @@ class CreateRoomBody(msgspec.Struct, kw_only=True):
     name: str | None = None
     topic: str | None = None
     invite: list[UserID] = []
+    invite_3pid: list[Invite3pid] = []
     room_version: str | None = None
     creation_content: dict[str, Any] = {}
     initial_state: list[StateEventBody] = []
@@ -47,12 +58,14 @@ class RoomCreationEndpoints:
         self,
         creation: RoomCreation,
         directory: Directory,
+        third_party: ThirdPartyInvites,
         *,
         server_name: ServerName,
         default_version: str,
     ) -> None:
         self._creation = creation
         self._directory = directory
+        self._third_party = third_party
         self._server_name = server_name
         self._default_version = default_version
 
@@ -73,6 +86,14 @@ class RoomCreationEndpoints:
             if not body.room_alias_name or set(body.room_alias_name) & set(":\0# "):
                 raise InvalidParam("room_alias_name is the part of an alias between # and :")
             alias = parse_room_alias(f"#{body.room_alias_name}:{self._server_name}")
+        invite, unknown = list(body.invite), []
+        for each in body.invite_3pid:
+            whom = Addressee(each.id_server, each.id_access_token, each.medium, each.address)
+            user_id = await self._third_party.find_user(whom)
+            if user_id is None:
+                unknown.append(whom)
+            else:
+                invite.append(user_id)
         room = await self._creation.create(
             NewRoom(
                 who.user_id,
@@ -82,7 +103,7 @@ class RoomCreationEndpoints:
                 alias=alias,
                 name=body.name,
                 topic=body.topic,
-                invite=body.invite,
+                invite=invite,
                 is_direct=body.is_direct,
                 creation_content=body.creation_content,
                 initial_state=[
@@ -93,4 +114,6 @@ class RoomCreationEndpoints:
         )
         if body.visibility == "public":
             await self._directory.set_published(room.room_id, published=True)
+        for whom in unknown:
+            await self._third_party.store(room, who.user_id, whom)
         return CreatedRoom(room.room_id)

@@ -22,6 +22,13 @@ def canonical_email(address: str) -> str:
     return address.strip().casefold()
 
 
+def canonical_address(medium: str, address: str) -> str:
+    """A third-party identifier in the form in which it is stored."""
+    if medium == "msisdn":
+        return canonical_number("+" + address.lstrip("+")) or address
+    return canonical_email(address)
+
+
 def qualified(user: str, server_name: ServerName) -> UserID:
     """The user ID for what people type as their name: a whole ID or its localpart."""
     return UserID(user if user.startswith("@") else f"@{user}:{server_name}")
@@ -48,12 +55,7 @@ class Identifiers:
             return await self._db.read(self._find_user, _text(identifier, "user"))
         if kind == "m.id.thirdparty":
             medium, address = _text(identifier, "medium"), _text(identifier, "address")
-            canonical = (
-                canonical_number("+" + address.lstrip("+"))
-                if medium == "msisdn"
-                else canonical_email(address)
-            )
-            return await self._db.read(_find_by_threepid, medium, canonical)
+            return await self._db.read(_find_by_threepid, medium, canonical_address(medium, address))
         if kind == "m.id.phone":
             # COMPAT(clients): older ones call the field "number".
             number = _text(identifier, "phone" if "phone" in identifier else "number")

@@ -179,3 +179,9 @@ class OperationIndex:
 def served() -> OperationIndex:
     """The operations that a homeserver serves."""
     return OperationIndex(operations(*SERVED_APIS))
+
+
+@functools.cache
+def called() -> OperationIndex:
+    """The operations that a homeserver asks of others."""
+    return OperationIndex(operations(*CALLED_APIS))

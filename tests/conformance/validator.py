@@ -18,7 +18,7 @@ from typing import Any
 import jsonschema_rs
 
 from tests.conformance.bundle import bundle
-from tests.conformance.specification import BASE_URI, Operation, Response
+from tests.conformance.specification import BASE_URI, Operation, Response, called
 
 _ERROR_URI = f"{BASE_URI}api/client-server/definitions/errors/error.yaml"
 _RATE_LIMITED_URI = f"{BASE_URI}api/client-server/definitions/errors/rate_limited.yaml"
@@ -100,6 +100,20 @@ def check_schema(uri: str, value: Any, what: str) -> None:
     raise Nonconforming(
         f"{what} does not validate against {uri.removeprefix(BASE_URI)}\n" + "\n".join(faults)
     )
+
+
+def check_request(method: str, path: str, body: Any) -> None:
+    """Hold what the server asks of somebody else (an identity server, a gateway, a bridge) against what they take.
+
+    Raises:
+        Nonconforming: they serve no such thing, or not with such a body.
+    """
+    what = f"the request {method} {path}"
+    found = called().find(method, path)
+    if not found:
+        raise Nonconforming(f"{what} is none of the specification")
+    if found[0].body_schema_uri is not None:
+        check_schema(found[0].body_schema_uri, body, what)
 
 
 def check_refusal(answer: Answer, what: str) -> None:

@@ -13,6 +13,7 @@ from tests.fuzz.requests import FuzzedRequest
 from tests.fuzz.values import Values
 from tests.harness.client import Client
 from tests.harness.server import Server
+from tests.harness.watch import Watch
 
 STRANGER, IMPOSTOR = "a stranger", "an impostor"
 
@@ -105,6 +106,7 @@ class World:
     def _open(self) -> None:
         self._incarnation += 1
         self.server = Server(self.reactor, self._sites.fresh(), seed=self._incarnation)
+        self.server.watch = Watch(is_recorded=False)
         self._clients: dict[str, Client] = {}
         self.reactor.drive(self.server.starts())
         if not self._sites.is_populated:

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.protocol import Factory, Protocol
-from twisted.protocols.tls import TLSMemoryBIOFactory
-from zope.interface import implementer
 
 from federation.outbound.https import HttpsTransport
 from federation.outbound.resolver import Resolver
@@ -33,69 +24,8 @@ from homeserver.ids import ServerName
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.random import Randomness
 from tests.fixtures.reactor import VirtualReactor
+from tests.harness.certificates import Authority, over_tls
 from tests.unit.http.outside import Outside
-
-NOT_BEFORE, NOT_AFTER = datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
-
-
-class Authority:
-    """A certificate authority of the test's own."""
-
-    def __init__(self, name: str = "Test CA") -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self._certificate = (
-            self._builder(self._name, self._key.public_key())
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(self._key, hashes.SHA256())
-        )
-
-    def write(self, path: Path) -> Path:
-        path.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
-        return path
-
-    def context(self, *names: str) -> SSL.Context:
-        """A server's TLS with a certificate for these names."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        alternatives: list[x509.GeneralName] = []
-        for name in names:
-            try:
-                alternatives.append(x509.IPAddress(ip_address(name)))
-            except ValueError:
-                alternatives.append(x509.DNSName(name))
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")])
-        certificate = (
-            self._builder(subject, key.public_key())
-            .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-            .sign(self._key, hashes.SHA256())
-        )
-        context = SSL.Context(SSL.TLS_SERVER_METHOD)
-        context.use_certificate(cast(Any, certificate))
-        context.use_privatekey(cast(Any, key))
-        return context
-
-    def _builder(self, subject: x509.Name, key: Any) -> x509.CertificateBuilder:
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(NOT_BEFORE)
-            .not_valid_after(NOT_AFTER)
-        )
-
-
-@implementer(IOpenSSLServerConnectionCreator)
-class Creator:
-    def __init__(self, context: SSL.Context, sni: list[str | None]) -> None:
-        self._context = context
-        context.set_tlsext_servername_callback(
-            lambda c: sni.append((c.get_servername() or b"").decode() or None)
-        )
-
-    def serverConnectionForTLS(self, _protocol: Any) -> SSL.Connection:
-        return SSL.Connection(self._context, None)
 
 
 class Machine:
@@ -129,10 +59,7 @@ class Machine:
                 machine.heads.append(text)
                 self.transport.write(answer(text))
 
-        creator: Any = Creator(context, self.sni)
-        inner: Any = Factory.forProtocol(Http)
-        clock: Any = reactor
-        self.factory = TLSMemoryBIOFactory(creator, False, inner, clock)
+        self.factory = over_tls(reactor, context, Factory.forProtocol(Http), self.sni)
 
     @property
     def hosts(self) -> list[str]:

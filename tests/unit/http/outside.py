@@ -152,6 +152,9 @@ class _End:
     def setTcpNoDelay(self, enabled: bool) -> None:  # noqa: N802  # Twisted's name
         """Nothing is held back here."""
 
+    def setTcpKeepAlive(self, enabled: bool) -> None:  # noqa: N802  # Twisted's name
+        """Nobody vanishes without a word here."""
+
     def getPeer(self) -> IPv4Address:
         return IPv4Address("TCP", self._peer, 1)
 
