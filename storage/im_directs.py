@@ -303,6 +303,31 @@ def pending_between(txn: Transaction, one: str, other: str) -> list[FriendReques
     return [_request(row) for row in rows]
 
 
+def crossed_pairs(txn: Transaction) -> list[tuple[UserID, UserID]]:
+    """Those who both have a pending request to the other."""
+    rows = txn.all(
+        "SELECT s.value, t.value FROM im_friend_requests q JOIN im_friend_requests o"
+        " ON o.sender = q.target AND o.target = q.sender AND o.state = 'pending'"
+        " JOIN names s ON s.nid = q.sender JOIN names t ON t.nid = q.target"
+        " WHERE q.state = 'pending' AND q.sender < q.target"
+    )
+    return [(UserID(str(one)), UserID(str(other))) for one, other in rows]
+
+
+def has_history(txn: Transaction, room_id: str) -> bool:
+    """Whether the two of a room were ever friends in it."""
+    room = txn.find_interned(room_id)
+    sql = "SELECT 1 FROM im_friend_requests WHERE room = ? AND state = 'accepted' LIMIT 1"
+    return txn.one(sql, room) is not None
+
+
+def may_knock(txn: Transaction, room_id: str, user_id: str) -> bool:
+    """Whether the room is not one of two people, or the user is one of them."""
+    rows = txn.all("SELECT user_name, peer FROM im_directs WHERE room = ?", txn.find_interned(room_id))
+    user = txn.find_interned(user_id)
+    return not rows or any(user in row for row in rows)
+
+
 def expiring(txn: Transaction, limit: int) -> list[FriendRequest]:
     """The pending requests that expire first."""
     rows = txn.all(

@@ -68,7 +68,7 @@ class AppserviceServices:
         )
         self.networks = Networks(appservices, self.client, clock)
         if appservices.all:
-            rooms.memberships.check_invites_with(self.asking.invited)
+            rooms.memberships.check_invites_with(self.asking.check_invitation)
             rooms.aliases.check_with(appservices.check_alias)
             rooms.directory.ask_for_aliases(self.asking.find_alias)
 

@@ -6,7 +6,6 @@ from config import Config
 from homeserver.app.rooms import RoomServices
 from homeserver.app.surroundings import Surroundings
 from homeserver.im.group_announcements import GroupAnnouncements
-from homeserver.im.group_arrivals import GroupArrivals
 from homeserver.im.group_dissolution import Aftermath, GroupDissolution
 from homeserver.im.group_links import GroupLinks, LinkKeys, LinkSettings, LinkWriting
 from homeserver.im.group_making import GroupDefaults, GroupMaking, GroupNumbers
@@ -59,13 +58,6 @@ class GroupServices:
             LinkWriting(rooms.sending, rooms.writer),
             LinkKeys(clock, surroundings.randomness),
             LinkSettings(server_name, f"{config.server.base_url}/", config.im.invite_link_max_lifetime_ms),
-        )
-        GroupArrivals(
-            rooms.rooms,
-            rooms.memberships,
-            surroundings.notifier,
-            surroundings.tasks,
-            server_name=server_name,
         )
         self._handlers: list[object] = [
             GroupEndpoints(making, self.groups, announcements, dissolution),

@@ -10,9 +10,11 @@ from homeserver.app.users import Users
 from homeserver.im.contacts import Contacts
 from homeserver.im.conversation_projection import ConversationProjection
 from homeserver.im.follower import Follower
+from homeserver.im.friend_crossing import CrossedRequests
+from homeserver.im.friend_gate import FriendGate
 from homeserver.im.friend_projection import FriendProjection
 from homeserver.im.friend_requests import FriendRequests, RequestWriting, RoomShape
-from homeserver.im.friend_upkeep import FriendArrivals, RequestExpiry
+from homeserver.im.friend_upkeep import RequestExpiry
 from homeserver.im.friends import Blocks, Friends
 from homeserver.im.own_data import OwnData
 from homeserver.im.people import People
@@ -51,7 +53,12 @@ class ImServices:
         self.friends = Friends(db, self.follower, self.people, contacts, rooms.rooms, writing)
         self.blocks = Blocks(db, self.own, requests)
         self._expiry = RequestExpiry(db, self.follower, writing, clock, tasks, server_name=server_name)
-        FriendArrivals(db, self.follower, rooms.memberships, notifier, tasks, server_name=server_name)
+        self._crossed = CrossedRequests(
+            db, self.follower, writing, contacts, notifier, tasks, server_name=server_name
+        )
+        gate = FriendGate(db, self.follower, clock)
+        rooms.memberships.check_invites_with(gate.check_invitation)
+        rooms.memberships.check_knocks_with(gate.check_knock)
         self.talk = ConversationServices(config, surroundings, users, rooms, self.follower, self.people)
         self._handlers: list[object] = [
             FriendRequestEndpoints(requests, self.people),
@@ -65,6 +72,7 @@ class ImServices:
     async def start(self) -> None:
         await self.follower.start()
         await self._expiry.start()
+        await self._crossed.start()
         self.talk.start()
 
     def begin_stopping(self) -> None:

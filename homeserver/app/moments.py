@@ -6,20 +6,25 @@ from config import Config
 from homeserver.app.rooms import RoomServices
 from homeserver.app.surroundings import Surroundings
 from homeserver.im.acquaintance import Acquaintances
+from homeserver.im.arrivals import Doors
 from homeserver.im.moment_circles import Follows, MomentCircles
 from homeserver.im.moment_follower import MomentFollower
 from homeserver.im.moment_timeline import MomentTimeline
 from homeserver.im.moments import Moments
 from homeserver.im.moments_rooms import MomentsDefaults, MomentsRooms
 from homeserver.im_api.moments import MomentEndpoints
-from homeserver.users.account_data import Tags
 
 
 class MomentServices:
     """The services of moments."""
 
     def __init__(
-        self, config: Config, surroundings: Surroundings, rooms: RoomServices, friends: Acquaintances
+        self,
+        config: Config,
+        surroundings: Surroundings,
+        rooms: RoomServices,
+        friends: Acquaintances,
+        doors: Doors,
     ) -> None:
         db, server_name = surroundings.database, config.server.server_name
         defaults = MomentsDefaults(config.im.moments_room_version, server_name)
@@ -30,7 +35,7 @@ class MomentServices:
             moments_rooms,
             rooms.memberships,
             friends,
-            Tags(db),
+            doors,
             surroundings.tasks,
             server_name=server_name,
         )

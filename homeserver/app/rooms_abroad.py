@@ -39,6 +39,7 @@ from homeserver.rooms.past import Past
 from homeserver.rooms.policy import RoomPolicies
 from homeserver.rooms.receiving import Receiving
 from homeserver.rooms.remote_directory import FederatedDirectory
+from homeserver.rooms.rescinding import Rescinding
 from homeserver.rooms.restricted import RestrictedJoins
 from homeserver.rooms.server_visibility import ServerVisibility
 from homeserver.rooms.spaces import Spaces
@@ -58,6 +59,7 @@ class RoomsAbroad:
         turns: Turns[RoomID] = Turns()
         self.gate = Gate(federation.keyring, surroundings.executor)
         self.outliers = Outliers(db, core.numbers)
+        self.outside = OutsideMemberships(db, core.numbers)
         self.gaps = Gaps(db, client, self.gate, self.outliers, turns, server_name=server_name)
         incoming = Incoming(db, core.rooms, core.numbers, clock, server_name=server_name)
         self.receiving = Receiving(
@@ -69,11 +71,11 @@ class RoomsAbroad:
             turns,
             RoomPolicies(client, server_name=server_name),
             ExtremityMerge(core.rooms, core.writer, clock, surroundings.tasks),
+            Rescinding(db, self.gate, self.outside, server_name=server_name),
         )
         self.arrival = Arrival(
             db, core.rooms, self.outliers, core.numbers, turns, clock, server_name=server_name
         )
-        self.outside = OutsideMemberships(db, core.numbers)
         signer = TemplateSigner(
             db, clock, surroundings.randomness, server_name=server_name, signing_key=core.signing_key
         )
@@ -122,6 +124,7 @@ class FederationServices:
             abroad.receiving,
             telling,
             RestrictedJoins(core.rooms),
+            rooms.memberships.check_may_knock,
             server_name=server_name,
             signing_key=core.signing_key,
         )

@@ -8,10 +8,12 @@ from homeserver.app.moments import MomentServices
 from homeserver.app.rooms import RoomServices
 from homeserver.app.surroundings import Surroundings
 from homeserver.im.acquaintance import Acquaintances
+from homeserver.im.arrivals import Arrivals, Doors
 from homeserver.im.calls import Calls
 from homeserver.im.follower import Follower
 from homeserver.im_api.calls import CallEndpoints
 from homeserver.im_api.page import PageEndpoints
+from homeserver.users.account_data import Tags
 from homeserver.users.turn import TurnCredentials
 
 
@@ -23,8 +25,20 @@ class SocialServices:
     ) -> None:
         self._follower = follower
         friends = Acquaintances(surroundings.database, follower)
+        tags = Tags(surroundings.database)
+        doors = Doors(rooms.memberships, rooms.stripped, tags)
+        self.arrivals = Arrivals(
+            surroundings.database,
+            follower,
+            friends,
+            doors,
+            surroundings.clock,
+            surroundings.tasks,
+            server_name=config.server.server_name,
+        )
+        surroundings.notifier.subscribe(self.arrivals.heard)
         self.groups = GroupServices(config, surroundings, rooms, friends)
-        self.moments = MomentServices(config, surroundings, rooms, friends)
+        self.moments = MomentServices(config, surroundings, rooms, friends, doors)
         self.calls = Calls(rooms.sending, surroundings.randomness)
         surroundings.notifier.subscribe(self.calls.heard)
         turn = TurnCredentials(config.turn, surroundings.clock)
@@ -38,7 +52,9 @@ class SocialServices:
     async def start(self) -> None:
         self.groups.start()
         await self.moments.start()
+        await self.arrivals.start()
 
     def begin_stopping(self) -> None:
         self.groups.stop()
+        self.arrivals.stop()
         self._follower.stop()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from homeserver.appservices.client import BadStatus, ServiceClient
 from homeserver.appservices.directory import Appservices
@@ -72,7 +73,7 @@ class Asking:
         self._clock = clock
         self._server_name = server_name
 
-    async def invited(self, inviter: UserID, invitee: UserID) -> None:
+    async def check_invitation(self, _inviter: UserID, invitee: UserID, _content: Mapping[str, Any]) -> None:
         """Somebody is about to be invited: their service may want to make them first."""
         if domain_of(invitee) != self._server_name or not self._appservices.all:
             return

@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from homeserver.errors import Forbidden, InvalidParam, NotFound
+from homeserver.errors import Forbidden, HearthError, InvalidParam, NotFound
 from homeserver.ids import RoomID, UserID, domain_of, is_user_id
 from homeserver.im import direct_rooms
 from homeserver.im.contacts import Contacts
 from homeserver.im.direct_rooms import MAX_MESSAGE, PENDING
 from homeserver.im.errors import AlreadyFriend, InviteBlocked, RequestExpired, RequestHandled, RequestTooSoon
 from homeserver.im.follower import Follower
+from homeserver.im.friend_gate import AGAIN_AFTER_MS, is_over, last_refused
 from homeserver.im.settings import load_in as settings_of
 from homeserver.rooms.creation import NewRoom, RoomCreation, StateDraft
 from homeserver.rooms.membership import Memberships
@@ -28,7 +29,6 @@ from storage.database import Database
 from storage.im_directs import Direct, FriendRequest
 from storage.transaction import Transaction
 
-AGAIN_AFTER_MS = 24 * 60 * 60 * 1000
 REQUEST = direct_rooms.REQUEST
 
 REQUESTER_LEVEL, PEER_LEVEL = 100, 50
@@ -100,19 +100,26 @@ class RequestWriting:
                 creator=sender,
                 version=self._shape.version,
                 preset="private_chat",
-                invite=[wish.target],
-                is_direct=True,
                 creation_content=creation,
                 initial_state=state,
                 power_levels={**LEVELS, "users": {sender: REQUESTER_LEVEL, wish.target: PEER_LEVEL}},
-                invite_content=content,
-                reason=wish.message or None,
             )
         )
+        try:
+            await self._invite(sender, wish, room.room_id, content)
+        except HearthError:
+            # Nobody has been asked: nothing is left of it.
+            await self._memberships.leave(room.room_id, sender)
+            await self._memberships.forget(room.room_id, sender)
+            raise
         return request_id, room.room_id
 
     async def invite_again(self, sender: UserID, wish: Wish, room_id: RoomID) -> str:
         request_id, content = self._request(wish.message)
+        await self._invite(sender, wish, room_id, content)
+        return request_id
+
+    async def _invite(self, sender: UserID, wish: Wish, room_id: RoomID, content: dict[str, Any]) -> None:
         await self._memberships.invite(
             room_id,
             sender,
@@ -120,7 +127,6 @@ class RequestWriting:
             reason=wish.message or None,
             extra={**content, "is_direct": True},
         )
-        return request_id
 
     async def knock(self, sender: UserID, wish: Wish, room_id: RoomID) -> str:
         request_id, content = self._request(wish.message)
@@ -253,9 +259,9 @@ class FriendRequests:
             if room.theirs == "join" and room.mine == "leave":
                 try:
                     return await self._writing.knock(sender, wish, room.room_id), room.room_id
-                except Forbidden:
-                    # A room that a stock client made, which cannot be knocked on: begin a new one.
-                    break
+                except (Forbidden, NotFound):
+                    # Nobody is there any more, or a stock client made it so that nobody can knock: begin a new one.
+                    continue
         old = standing.rooms[0].room_id if standing.rooms else None
         return await self._writing.invite_to_new(sender, wish, old)
 
@@ -323,7 +329,7 @@ class FriendRequests:
         request = await self._db.read(im_directs.find_request, request_id, user_id)
         if request is None or (request.target if as_target else request.sender) != user_id:
             raise NotFound(f"no friend request {request_id[:64]}")
-        if request.state == direct_rooms.EXPIRED or _is_over(request, self._writing.now_ms()):
+        if request.state == direct_rooms.EXPIRED or is_over(request, self._writing.now_ms()):
             raise RequestExpired("the request has expired")
         if request.state != PENDING:
             raise RequestHandled(f"the request has been {request.state} already")
@@ -343,10 +349,9 @@ class FriendRequests:
             raise NotFound(f"no user {target}")
         if not standing.accepts:
             raise InviteBlocked(f"{target} takes no friend requests")
-        if standing.refused_ms is not None:
-            left = standing.refused_ms + AGAIN_AFTER_MS - self._writing.now_ms()
-            if left > 0:
-                raise RequestTooSoon("your last request was not taken up", retry_after_ms=left)
+        if standing.refused is not None:
+            left_ms = standing.refused.created_ms + AGAIN_AFTER_MS - self._writing.now_ms()
+            raise RequestTooSoon("your last request was not taken up", retry_after_ms=left_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,7 +361,7 @@ class Standing:
     rooms: list[Direct]
     mine: FriendRequest | None
     theirs: FriendRequest | None
-    refused_ms: int | None
+    refused: FriendRequest | None
     exists: bool
     accepts: bool
 
@@ -367,11 +372,7 @@ class Standing:
 
 def _standing(txn: Transaction, user_id: UserID, other: UserID, now_ms: int) -> Standing:
     rooms = im_directs.between(txn, user_id, other)
-    alive = [r for r in im_directs.pending_between(txn, user_id, other) if not _is_over(r, now_ms)]
-    last = im_directs.last_request(txn, user_id, other)
-    refused = None
-    if last is not None and (last.state in ("rejected", direct_rooms.EXPIRED) or _is_over(last, now_ms)):
-        refused = last.created_ms
+    alive = [r for r in im_directs.pending_between(txn, user_id, other) if not is_over(r, now_ms)]
     # Only of our own users can we tell, and refuse, beforehand.
     is_ours = domain_of(other) == domain_of(user_id)
     account = users.find(txn, other) if is_ours else None
@@ -379,19 +380,15 @@ def _standing(txn: Transaction, user_id: UserID, other: UserID, now_ms: int) -> 
         rooms,
         next((request for request in alive if request.sender == user_id), None),
         next((request for request in alive if request.sender == other), None),
-        refused,
+        last_refused(txn, user_id, other, now_ms),
         exists=not is_ours or (account is not None and not account.is_deactivated and not account.is_guest),
         accepts=not is_ours or settings_of(txn, other)["who_can_add_me"] == "everybody",
     )
 
 
-def _is_over(request: FriendRequest, now_ms: int) -> bool:
-    return request.state == PENDING and request.expires_ms is not None and request.expires_ms <= now_ms
-
-
 def as_shown(request: FriendRequest, viewer: UserID, now_ms: int) -> FriendRequest:
     """A request as one of the two sees it: what is over is expired, what they ignore is ignored."""
-    if _is_over(request, now_ms):
+    if is_over(request, now_ms):
         return request._replace(state=direct_rooms.EXPIRED)
     if request.state == PENDING and request.ignored and viewer == request.target:
         return request._replace(state="ignored")

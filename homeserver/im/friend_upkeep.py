@@ -1,23 +1,15 @@
-"""What friendships need without anybody asking: requests run out, and who knocked comes in.
-
-It follows the log and the clock, so it makes no difference which client or server brought something about.
-"""
+"""What friendships need without anybody asking: requests run out."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import structlog
 
 from homeserver.errors import HearthError
-from homeserver.ids import RoomID, ServerName, UserID, domain_of
+from homeserver.ids import ServerName, domain_of
 from homeserver.im.direct_rooms import EXPIRED
 from homeserver.im.follower import Follower
 from homeserver.im.friend_requests import RequestWriting
-from homeserver.rooms.membership import Memberships
-from homeserver.rooms.timeline import TimelineEvent
 from homeserver.runtime.clock import Clock, Timer
-from homeserver.runtime.notifier import LogEntry, LogKind, Notifier
 from homeserver.runtime.tasks import Tasks
 from storage import im_directs
 from storage.database import Database
@@ -74,47 +66,3 @@ class RequestExpiry:
                 except HearthError as error:
                     _log.info("cannot take back a friend request", room=request.room_id, reason=str(error))
         self._timer = self._clock.call_later(max(wait_s, 60.0), self._run)
-
-
-class FriendArrivals:
-    """Lets whoever has knocked on a room of two in as soon as they are invited."""
-
-    def __init__(
-        self,
-        db: Database,
-        follower: Follower,
-        memberships: Memberships,
-        notifier: Notifier,
-        tasks: Tasks,
-        *,
-        server_name: ServerName,
-    ) -> None:
-        self._db = db
-        self._follower = follower
-        self._memberships = memberships
-        self._tasks = tasks
-        self._server_name = server_name
-        notifier.subscribe(self._heard)
-
-    def _heard(self, entries: Sequence[LogEntry]) -> None:
-        for entry in entries:
-            payload = entry.payload
-            if entry.kind is not LogKind.EVENT or not isinstance(payload, TimelineEvent):
-                continue
-            event, before = payload.event, payload.replaced
-            if event.type != "m.room.member" or event.content.get("membership") != "invite" or before is None:
-                continue
-            user = UserID(event.state_key or "")
-            if before.content.get("membership") == "knock" and domain_of(user) == self._server_name:
-                self._tasks.spawn(f"return of {user}", self._arrive(event.room_id, user, event.sender))
-
-    async def _arrive(self, room_id: RoomID, user_id: UserID, inviter: UserID) -> None:
-        await self._follower.settled()
-        direct = await self._db.read(im_directs.find, user_id, room_id)
-        if direct is None or direct.mine != "invite":
-            return
-        try:
-            await self._memberships.join(room_id, user_id, servers=[domain_of(inviter)])
-        except HearthError as error:
-            # They have the invitation, and can take it by hand.
-            _log.info("cannot return to a friend", room=room_id, user=user_id, reason=str(error))

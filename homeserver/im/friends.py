@@ -13,7 +13,7 @@ from homeserver.im.own_data import OwnData
 from homeserver.im.people import People
 from homeserver.im.settings import IGNORED, ignored_by, load_in
 from homeserver.rooms.registry import Rooms
-from storage import im_directs
+from storage import im_directs, im_moments, membership
 from storage.database import Database
 from storage.im_directs import Direct
 from storage.transaction import Transaction
@@ -103,7 +103,7 @@ class Friends:
         """
         await self._follower.settled()
         if domain_of(friend) != domain_of(user_id):
-            return [], False
+            return await self._db.read(_mutual_abroad, user_id, friend)
         mine, theirs, shows = await self._db.read(_mutual, user_id, friend)
         if not shows:
             raise Forbidden(f"{friend} does not show their friends")
@@ -130,6 +130,16 @@ class Friends:
 def _mutual(txn: Transaction, one: UserID, other: UserID) -> tuple[list[UserID], list[UserID], bool]:
     shows = bool(load_in(txn, other)["show_friends"])
     return im_directs.friend_ids(txn, one), im_directs.friend_ids(txn, other), shows
+
+
+def _mutual_abroad(txn: Transaction, one: UserID, other: UserID) -> tuple[list[UserID], bool]:
+    """Of a friend on another server one knows who reads their moments; of strangers, nothing."""
+    mine = set(im_directs.friend_ids(txn, one))
+    for room in im_moments.rooms_of(txn, other) if other in mine else []:
+        readers = {each.user_id for each in membership.list_of_room(txn, room.room_id, "join")}
+        if room.visibility == "friends" and one in readers:
+            return sorted(readers & mine - {other}), True
+    return [], False
 
 
 class Blocks:

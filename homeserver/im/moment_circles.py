@@ -7,13 +7,12 @@ another server. Each server looks after the rooms of its own users.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import structlog
 
 from homeserver.errors import HearthError, NotFound
 from homeserver.ids import RoomID, ServerName, UserID, domain_of
-from homeserver.im.moment_shapes import MOMENTS
+from homeserver.im.arrivals import Doors, Friendships
 from homeserver.im.moments_rooms import MomentsRooms
 from homeserver.rooms.directory import Directory
 from homeserver.rooms.live_room import LiveRoom
@@ -22,13 +21,8 @@ from homeserver.rooms.registry import Rooms
 from homeserver.rooms.timeline import TimelineEvent
 from homeserver.runtime.notifier import LogEntry, LogKind
 from homeserver.runtime.tasks import Tasks
-from homeserver.users.account_data import Tags
 
 _log = structlog.get_logger(__name__)
-
-
-class Friendships(Protocol):
-    async def are_friends(self, one: UserID, other: UserID) -> bool: ...
 
 
 class MomentCircles:
@@ -40,7 +34,7 @@ class MomentCircles:
         moments_rooms: MomentsRooms,
         memberships: Memberships,
         friendships: Friendships,
-        tags: Tags,
+        doors: Doors,
         tasks: Tasks,
         *,
         server_name: ServerName,
@@ -49,7 +43,7 @@ class MomentCircles:
         self._moments_rooms = moments_rooms
         self._memberships = memberships
         self._friendships = friendships
-        self._tags = tags
+        self._doors = doors
         self._tasks = tasks
         self._server_name = server_name
 
@@ -70,12 +64,6 @@ class MomentCircles:
         if room is None or event.state_key is None:
             return
         user, membership = UserID(event.state_key), event.content.get("membership")
-        if room.room_type == MOMENTS:
-            if membership == "invite" and self._is_local(user) and not self._is_local(event.sender):
-                self._tasks.spawn(
-                    f"moments of {event.sender}", self._follow_friend(user, event.sender, event.room_id)
-                )
-            return
         other = peer_of(room, user)
         if other is None or not (self._is_local(user) or self._is_local(other)):
             return
@@ -102,22 +90,9 @@ class MomentCircles:
         try:
             await self._memberships.invite(room_id, author, reader)
             if self._is_local(reader):
-                await self._join(reader, room_id)
+                await self._doors.enter_moments(room_id, reader, author)
         except HearthError as error:
             _log.info("cannot show moments", author=author, reader=reader, reason=str(error))
-
-    async def _follow_friend(self, reader: UserID, author: UserID, room_id: RoomID) -> None:
-        """Somebody elsewhere invites one of ours to their moments: friends take that for granted."""
-        if await self._friendships.are_friends(reader, author):
-            try:
-                await self._join(reader, room_id)
-            except HearthError as error:
-                _log.info("cannot follow moments", author=author, reader=reader, reason=str(error))
-
-    async def _join(self, reader: UserID, room_id: RoomID) -> None:
-        await self._memberships.join(room_id, reader)
-        # Stock clients list these rooms with the others: let them be at the end.
-        await self._tags.set(reader, room_id, "m.lowpriority", {})
 
     async def _part(self, one: UserID, other: UserID) -> None:
         if await self._friendships.are_friends(one, other):

@@ -110,10 +110,11 @@ class RoomCreation:
             version = room_version(wanted.version)
         except UnsupportedRoomVersion as error:
             raise UnsupportedVersion(str(error)) from error
+        invite_content = {**wanted.invite_content, **({"is_direct": True} if wanted.is_direct else {})}
         for user in wanted.invite:
             if not is_user_id(user):
                 raise InvalidParam(f"{user!r} is not a user ID")
-            await self._memberships.check_may_invite(wanted.creator, user)
+            await self._memberships.check_may_invite(wanted.creator, user, invite_content)
         if wanted.alias is not None:
             await self._aliases.check_free(wanted.alias)
             self._aliases.check_may_add(wanted.alias, wanted.creator)
@@ -135,9 +136,8 @@ class RoomCreation:
         if wanted.alias is not None:
             await self._aliases.add(wanted.alias, room.room_id, wanted.creator)
         for user in remote:
-            content = {**wanted.invite_content, **({"is_direct": True} if wanted.is_direct else {})}
             await self._memberships.invite(
-                room.room_id, wanted.creator, user, extra=content, reason=wanted.reason
+                room.room_id, wanted.creator, user, extra=invite_content, reason=wanted.reason
             )
         return room
 

@@ -5,7 +5,7 @@ Spec: https://spec.matrix.org/v1.19/server-server-api/#joining-rooms
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,7 @@ from homeserver.rooms.restricted import RestrictedJoins
 from homeserver.rooms.told import RoomTelling, StateBefore
 from homeserver.rooms.writer import Draft, RoomWriter
 
+KnockCheck = Callable[[LiveRoom, UserID], Awaitable[None]]
 _UNSENT = ("hashes", "signatures", "unsigned", "event_id")
 
 
@@ -62,6 +63,7 @@ class Hosting:
         receiving: Receiving,
         telling: RoomTelling,
         restricted: RestrictedJoins,
+        check_knock: KnockCheck,
         *,
         server_name: ServerName,
         signing_key: SigningKey,
@@ -72,6 +74,7 @@ class Hosting:
         self._receiving = receiving
         self._telling = telling
         self._restricted = restricted
+        self._check_knock = check_knock
         self._server_name = server_name
         self._key = signing_key
 
@@ -101,6 +104,8 @@ class Hosting:
             )
         if membership == "knock" and not room.version.has_knocking:
             raise Forbidden("nobody can knock on rooms of this version")
+        if membership == "knock":
+            await self._check_knock(room, user_id)
         if membership == "join" and room.partial_state:
             raise PartialStateHere(f"this server is only just joining {room_id}")
         content: dict[str, Any] = {"membership": membership}
@@ -148,6 +153,7 @@ class Hosting:
         room = await self._room_for(origin, room_id)
         if not room.version.has_knocking:
             raise Forbidden("nobody can knock on rooms of this version")
+        await self._check_knock(room, UserID(pdu["sender"]))
         await self._take(origin, room, event_id, pdu)
         room = await self._rooms.load(room_id)
         return [event.pdu for event in stripped_state(room.state, sender=pdu["sender"])]

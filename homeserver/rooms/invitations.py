@@ -99,7 +99,7 @@ class Invitations:
         invited = UserID(str(event.state_key))
         if await self._db.read(user_rows.find, invited) is None:
             raise NotFound(f"there is no user {invited}")
-        await self._memberships.check_may_invite(event.sender, invited)
+        await self._memberships.check_may_invite(event.sender, invited, event.content)
         signed = event.pdu
         sign_event(signed, version, self._server_name, self._key)
         event = event.with_pdu(signed)

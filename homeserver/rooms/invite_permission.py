@@ -5,6 +5,9 @@ Spec: https://spec.matrix.org/v1.19/client-server-api/#invite-permission
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 
 from homeserver.errors import Forbidden
@@ -26,7 +29,7 @@ class InvitePermission:
         self._db = db
         self._server_name = server_name
 
-    async def check(self, inviter: UserID, invitee: UserID) -> None:
+    async def check(self, inviter: UserID, invitee: UserID, _content: Mapping[str, Any]) -> None:
         """
         Raises:
             InviteBlocked: the invitee blocks invitations.

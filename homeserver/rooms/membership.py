@@ -40,7 +40,9 @@ class Handshakes(Protocol):
     async def invite(self, room: LiveRoom, draft: Draft) -> None: ...
 
 
-InviteCheck = Callable[[UserID, UserID], Awaitable[None]]
+InviteCheck = Callable[[UserID, UserID, Mapping[str, Any]], Awaitable[None]]
+"""Given who invites, whom, and the content of the invitation."""
+KnockCheck = Callable[[LiveRoom, UserID], Awaitable[None]]
 
 
 class Memberships:
@@ -63,18 +65,31 @@ class Memberships:
         self._handshakes = handshakes
         self._server_name = server_name
         self._invite_checks: list[InviteCheck] = []
+        self._knock_checks: list[KnockCheck] = []
 
     def check_invites_with(self, check: InviteCheck) -> None:
         """Have invitations refused by one more rule (invite blocking, spam checks)."""
         self._invite_checks.append(check)
 
-    async def check_may_invite(self, inviter: UserID, invitee: UserID) -> None:
+    async def check_may_invite(self, inviter: UserID, invitee: UserID, content: Mapping[str, Any]) -> None:
         """
         Raises:
-            MatrixError: the invitee, or this server, wants no invitation from this user.
+            MatrixError: the invitee, or this server, wants no such invitation from this user.
         """
         for check in self._invite_checks:
-            await check(inviter, invitee)
+            await check(inviter, invitee, content)
+
+    def check_knocks_with(self, check: KnockCheck) -> None:
+        """Have knocks on rooms of this server refused by one more rule, whichever server they come from."""
+        self._knock_checks.append(check)
+
+    async def check_may_knock(self, room: LiveRoom, user_id: UserID) -> None:
+        """
+        Raises:
+            MatrixError: nobody like this user knocks on this room.
+        """
+        for check in self._knock_checks:
+            await check(room, user_id)
 
     async def join(
         self,
@@ -182,10 +197,10 @@ class Memberships:
             Forbidden: the inviter is not in the room, may not invite, or the invitee is joined or banned.
         """
         room = await self._load_joined(room_id, inviter)
-        await self.check_may_invite(inviter, invitee)
+        content: dict[str, Any] = {**(extra or {}), "membership": "invite"}
+        await self.check_may_invite(inviter, invitee, content)
         if room.is_joined(invitee):
             raise Forbidden(f"{invitee} is already in the room")
-        content: dict[str, Any] = {**(extra or {}), "membership": "invite"}
         if reason is not None:
             content["reason"] = reason
         if domain_of(invitee) != self._server_name:
@@ -283,6 +298,7 @@ class Memberships:
                 raise NotFound(f"no server is known that has the room {room_id}")
             await self._handshakes.knock(room_id, user_id, asked, content)
             return room_id
+        await self.check_may_knock(room, user_id)
         await self._writer.send(room_id, Draft("m.room.member", user_id, content, state_key=user_id))
         return room_id
 

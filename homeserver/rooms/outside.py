@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from homeserver.events.event import Event
-from homeserver.ids import ServerName, UserID, domain_of
+from homeserver.events.room_versions import room_version
+from homeserver.ids import RoomID, ServerName, UserID, domain_of
 from homeserver.rooms.numbers import EventNumbers
 from homeserver.rooms.timeline import TimelineEvent
 from homeserver.runtime.notifier import LogKind
@@ -42,6 +43,7 @@ def _store(txn: Transaction, entry: TimelineEvent, shown_state: Sequence[dict[st
     if event_rows.find(txn, event.event_id) is not None:
         return
     found = room_rows.find(txn, event.room_id)
+    entry.replaced = None if found is None else _current(txn, event.room_id, user_id, found[1])
     room = room_rows.create(txn, event.room_id, event.version.id) if found is None else found[0]
     slot = txn.log(
         LogKind.EVENT, room_id=event.room_id, user_id=event.sender, ref=event.event_id, payload=entry
@@ -79,6 +81,13 @@ def _store(txn: Transaction, entry: TimelineEvent, shown_state: Sequence[dict[st
     )
     if shown_state is not None:
         stripped.save(txn, event.room_id, user_id, msgspec.json.encode(list(shown_state)))
+
+
+def _current(txn: Transaction, room_id: RoomID, user_id: UserID, version: str) -> Event | None:
+    """The member event that is replaced."""
+    before = membership.find(txn, room_id, user_id)
+    row = None if before is None else event_rows.by_number(txn, [before.event]).get(before.event)
+    return None if row is None else Event.from_json(row.json, room_version(version), row.event_id)
 
 
 def servers_in(shown_state: Sequence[dict[str, Any]]) -> list[ServerName]:

@@ -47,6 +47,12 @@ class PolicyCheck(Protocol):
     async def refusal(self, room: LiveRoom, event: Event) -> str | None: ...
 
 
+class Outsiders(Protocol):
+    """Takes what concerns local users of a room that this server is not in."""
+
+    async def take(self, room_id: RoomID, pdus: Sequence[Any]) -> dict[EventID, str | None]: ...
+
+
 class Crowd(Protocol):
     """Is told when a room has many forward extremities."""
 
@@ -66,6 +72,7 @@ class Receiving:
         turns: Turns[RoomID],
         policy: PolicyCheck,
         crowd: Crowd,
+        outsiders: Outsiders,
     ) -> None:
         self._db = db
         self._rooms = rooms
@@ -75,6 +82,7 @@ class Receiving:
         self._turns = turns
         self._policy = policy
         self._crowd = crowd
+        self._outsiders = outsiders
         self._on_its_way: Once[EventID, Fate] = Once()
         self._gap_turns: Turns[tuple[RoomID, ServerName]] = Turns()
 
@@ -96,8 +104,7 @@ class Receiving:
     ) -> dict[EventID, str | None]:
         room = await self._rooms.find_or_load(room_id)
         if room is None or not room.local_joined:
-            reason = f"this server is not in the room {room_id}"
-            return {} if room is None else _refuse_all(room, pdus, reason)
+            return await self._outsiders.take(room_id, pdus)
         if not is_server_allowed(room, origin):
             return _refuse_all(room, pdus, f"{origin} may not take part in this room")
         checked = await self._gate.check(pdus, room.version, room_id)

@@ -182,7 +182,7 @@ class Sending:
             raise BadJson("membership must be given")
         user = UserID(target)
         if membership == "invite" and not room.is_joined(user):
-            await self._memberships.check_may_invite(sender, user)
+            await self._memberships.check_may_invite(sender, user, content)
             if domain_of(user) != domain_of(sender):
                 extra = {key: value for key, value in content.items() if key != "membership"}
                 event_id = await self._memberships.invite(room.room_id, sender, user, extra=extra)

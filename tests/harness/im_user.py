@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from tests.harness.client import Client, segment
 from tests.harness.refusals import Refused
 from tests.harness.user import User, id_of
 
+T = TypeVar("T")
 API = "/im/v1"
+PATIENCE = 30
+"""How often somebody looks again, a second apart, before they give up."""
 
 
 class ImUser:
@@ -58,6 +62,52 @@ class ImUser:
 
     async def parts_from(self, person: ImUser, **query: Any) -> None:
         await self.call("DELETE", f"/friends/{segment(person.user_id)}", **query)
+
+    # What one sees of others in time, whichever server they are on.
+
+    async def _sees(self, asks: Callable[[], Awaitable[T]], wanted: T, what: str) -> None:
+        """Ask, and follow along, until the answer is as wanted."""
+        seen = await asks()
+        for _ in range(PATIENCE):
+            if seen == wanted:
+                return
+            await self.stock.syncs(timeout_ms=1000)
+            seen = await asks()
+        raise AssertionError(f"{self} sees the {what} {seen}, not {wanted}")
+
+    async def sees_friends(self, *people: ImUser) -> None:
+        """These, and nobody else, are friends in the end."""
+
+        async def asks() -> list[str]:
+            return sorted(await self.friends())
+
+        await self._sees(asks, sorted(str(person.user_id) for person in people), "friends")
+
+    async def sees_mutual(self, friend: ImUser, *people: ImUser) -> None:
+        """These are friends of both in the end, and those are all."""
+
+        async def asks() -> tuple[list[str], bool]:
+            answer = await self.call("GET", f"/friends/{segment(friend.user_id)}/mutual")
+            return [person["user_id"] for person in answer["items"]], answer["complete"]
+
+        await self._sees(asks, (sorted(str(person.user_id) for person in people), True), "friends in common")
+
+    async def sees_requests(self, *states: str, direction: str = "in") -> None:
+        """The requests are in these states in the end, the newest first."""
+
+        async def asks() -> list[str]:
+            return [request["state"] for request in await self.requests(direction)]
+
+        await self._sees(asks, list(states), "requests")
+
+    async def sees_request(self, person: ImUser) -> dict[str, Any]:
+        """The pending request of somebody, when it has come."""
+        for _ in range(PATIENCE):
+            for request in await self.requests(state="pending"):
+                if request["user"]["user_id"] == person.user_id:
+                    return request
+            await self.stock.syncs(timeout_ms=1000)
+        raise AssertionError(f"{self} sees no request of {person}")
 
     # Conversations.
 

@@ -1,0 +1,145 @@
+"""Who comes into a room without being asked again: whoever has knocked, and friends to one another's moments.
+
+It follows the log, so it makes no difference who let them in, from which client or from which server. Another server
+that invites one of ours may not be ready for them yet, or may be away: they try again for a while, and after a restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import structlog
+
+from homeserver.errors import HearthError
+from homeserver.events.event import Event
+from homeserver.ids import RoomID, ServerName, UserID, domain_of
+from homeserver.im.follower import Follower
+from homeserver.im.group_shapes import GROUP
+from homeserver.im.moment_shapes import MOMENTS
+from homeserver.rooms.membership import Memberships
+from homeserver.rooms.stripped import StrippedStates
+from homeserver.rooms.timeline import TimelineEvent
+from homeserver.runtime.clock import Clock, Timer
+from homeserver.runtime.notifier import LogEntry, LogKind
+from homeserver.runtime.tasks import Tasks
+from homeserver.users.account_data import Tags
+from storage import im_arrivals, im_directs
+from storage.database import Database
+
+_log = structlog.get_logger(__name__)
+
+AGAIN_AFTER_S = (1.0, 5.0, 30.0, 120.0, 600.0, 3600.0)
+LAST = "m.lowpriority"
+
+
+class Friendships(Protocol):
+    async def are_friends(self, one: UserID, other: UserID) -> bool: ...
+
+
+class Doors:
+    """How a user gets in, and what is known of the room before."""
+
+    def __init__(self, memberships: Memberships, stripped: StrippedStates, tags: Tags) -> None:
+        self._memberships = memberships
+        self._stripped = stripped
+        self._tags = tags
+
+    async def type_of(self, room_id: RoomID, user_id: UserID) -> Any:
+        for event in await self._stripped.of(room_id, user_id):
+            if event.get("type") == "m.room.create":
+                content = event.get("content")
+                return content.get("type") if isinstance(content, dict) else None
+        return None
+
+    async def enter(self, room_id: RoomID, user_id: UserID, inviter: UserID) -> None:
+        await self._memberships.join(room_id, user_id, servers=[domain_of(inviter)])
+
+    async def enter_moments(self, room_id: RoomID, user_id: UserID, author: UserID) -> None:
+        """Stock clients list these rooms with the others: let them be at the end."""
+        await self.enter(room_id, user_id, author)
+        await self._tags.set(user_id, room_id, LAST, {})
+
+
+class Arrivals:
+    """Joins local users to rooms that have let them in."""
+
+    def __init__(
+        self,
+        db: Database,
+        follower: Follower,
+        friendships: Friendships,
+        doors: Doors,
+        clock: Clock,
+        tasks: Tasks,
+        *,
+        server_name: ServerName,
+    ) -> None:
+        self._db = db
+        self._follower = follower
+        self._friendships = friendships
+        self._doors = doors
+        self._clock = clock
+        self._tasks = tasks
+        self._server_name = server_name
+        self._timers: dict[tuple[RoomID, UserID], Timer] = {}
+
+    async def start(self) -> None:
+        """Deal with those who were let in before the server stopped."""
+        for room_id, user_id, inviter, knocked in await self._db.read(im_arrivals.waiting):
+            self._try(room_id, user_id, inviter, knocked=knocked, tries=0)
+
+    def stop(self) -> None:
+        for timer in self._timers.values():
+            if timer.active():
+                timer.cancel()
+        self._timers.clear()
+
+    def heard(self, entries: Sequence[LogEntry]) -> None:
+        """A listener of the notifier."""
+        for entry in entries:
+            if entry.kind is LogKind.EVENT and isinstance(entry.payload, TimelineEvent):
+                self._consider(entry.payload.event, entry.payload.replaced)
+
+    def _consider(self, event: Event, before: Event | None) -> None:
+        if event.type != "m.room.member" or event.content.get("membership") != "invite":
+            return
+        user_id = UserID(event.state_key or "")
+        knocked = before is not None and before.content.get("membership") == "knock"
+        if domain_of(user_id) == self._server_name and (
+            knocked or domain_of(event.sender) != self._server_name
+        ):
+            self._try(event.room_id, user_id, event.sender, knocked=knocked, tries=0)
+
+    def _try(self, room_id: RoomID, user_id: UserID, inviter: UserID, *, knocked: bool, tries: int) -> None:
+        self._timers.pop((room_id, user_id), None)
+        self._tasks.spawn(
+            f"arrival of {user_id}", self._arrive(room_id, user_id, inviter, knocked=knocked, tries=tries)
+        )
+
+    async def _arrive(
+        self, room_id: RoomID, user_id: UserID, inviter: UserID, *, knocked: bool, tries: int
+    ) -> None:
+        await self._follower.settled()
+        if not await self._db.read(im_arrivals.is_invited, room_id, user_id, inviter):
+            return
+        try:
+            kind = await self._doors.type_of(room_id, user_id)
+            if kind == MOMENTS:
+                if await self._friendships.are_friends(user_id, inviter):
+                    await self._doors.enter_moments(room_id, user_id, inviter)
+            elif knocked and (kind == GROUP or await self._is_theirs(room_id, user_id)):
+                await self._doors.enter(room_id, user_id, inviter)
+        except HearthError as error:
+            # They have the invitation, and can take it by hand.
+            _log.info("cannot come in yet", room=room_id, user=user_id, tries=tries, reason=str(error))
+            if tries < len(AGAIN_AFTER_S):
+                self._timers[room_id, user_id] = self._clock.call_later(
+                    AGAIN_AFTER_S[tries], lambda: self._again(room_id, user_id, inviter, knocked, tries + 1)
+                )
+
+    def _again(self, room_id: RoomID, user_id: UserID, inviter: UserID, knocked: bool, tries: int) -> None:  # noqa: FBT001  # called here only
+        self._try(room_id, user_id, inviter, knocked=knocked, tries=tries)
+
+    async def _is_theirs(self, room_id: RoomID, user_id: UserID) -> bool:
+        return await self._db.read(im_directs.find, user_id, room_id) is not None
