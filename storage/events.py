@@ -212,6 +212,19 @@ def nearest_to(txn: Transaction, room: int, ts: int, *, forwards: bool) -> Event
     return None if row is None else _row(row)
 
 
+def last_of_types(txn: Transaction, room: int, types: Iterable[str]) -> int:
+    """The position of the room's last timeline event of one of these types; 0 if it has none."""
+    numbers = [number for each in types if (number := txn.find_interned(each)) is not None]
+    marks = ", ".join("?" * len(numbers))
+    found = txn.value(
+        f"SELECT position FROM events WHERE room = ? AND position > 0 AND flags & 7 = 0 AND type IN ({marks})"
+        " ORDER BY position DESC LIMIT 1",
+        room,
+        *numbers,
+    )
+    return 0 if found is None else int(found)
+
+
 def set_redacted(txn: Transaction, number: int, redacted_by: int, json: bytes) -> None:
     """Keep only the redacted form of an event, and remember who took the rest away."""
     txn.execute("UPDATE events SET redacted_by = ?, json = ? WHERE number = ?", redacted_by, json, number)

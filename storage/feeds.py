@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from homeserver.ids import RoomID, UserID
 from storage.transaction import Transaction
 
@@ -19,6 +21,19 @@ class FeedRoom(NamedTuple):
     joined_at: int
     moved: int
     last_event: int
+    previous: str | None = None
+    """What the membership was before, of a room that was left."""
+
+
+class _Content(msgspec.Struct):
+    membership: str | None = None
+
+
+class _Member(msgspec.Struct):
+    content: _Content
+
+
+_decode_member = msgspec.json.Decoder(_Member).decode
 
 
 def load(txn: Transaction, user_id: str) -> tuple[list[FeedRoom], int]:
@@ -35,6 +50,14 @@ def load(txn: Transaction, user_id: str) -> tuple[list[FeedRoom], int]:
         " WHERE m.user_name = ? AND m.forgotten = 0",
         user,
     )
+    before: dict[int, bytes] = dict(
+        txn.all(
+            "SELECT m.event, p.json FROM membership m JOIN events e ON e.number = m.event"
+            " JOIN events p ON p.number = e.replaces"
+            " WHERE m.user_name = ? AND m.forgotten = 0 AND m.membership IN ('leave', 'ban')",
+            user,
+        )
+    )
     found = [
         FeedRoom(
             room,
@@ -45,6 +68,7 @@ def load(txn: Transaction, user_id: str) -> tuple[list[FeedRoom], int]:
             joined_at,
             max(since, events or 0, receipts or 0),
             max(since, events or 0),
+            _decode_member(before[event]).content.membership if event in before else None,
         )
         for room, membership, event, sender, since, joined_at, events, receipts in rows
     ]

@@ -83,6 +83,7 @@ class Services:
             self.rooms,
             self.presence,
             self.mail.identity,
+            limiter,
             extras=[self.e2ee.sections, presence_section],
             extensions=[ToDeviceExtension(self.e2ee.inboxes), EncryptionExtension(self.e2ee.sections)],
         )

@@ -20,6 +20,7 @@ from homeserver.client_api.sliding_sync import SlidingSyncEndpoints
 from homeserver.client_api.sync import SyncEndpoints
 from homeserver.client_api.thread_subscriptions import ThreadSubscriptionEndpoints
 from homeserver.client_api.upgrade import UpgradeEndpoints
+from homeserver.http.rate_limit import RateLimiter
 from homeserver.rooms.third_party_invites import ThirdPartyInvites
 from homeserver.sync.clients import PresenceWatch, SyncClients
 from homeserver.sync.composer import Composer, Extras
@@ -30,6 +31,8 @@ from homeserver.sync.lazy_members import LazyMembers
 from homeserver.sync.long_poll import LongPolls
 from homeserver.sync.own_data import StoredOwnData
 from homeserver.sync.room_section import RoomSections
+from homeserver.sync.sliding.bumps import BumpStamps
+from homeserver.sync.sliding.departed import DepartedRooms
 from homeserver.sync.sliding.engine import Extension, SlidingSync
 from homeserver.sync.sliding.extensions import AccountDataExtension, ReceiptsExtension, TypingExtension
 from homeserver.sync.sliding.lists import RoomLists
@@ -49,6 +52,7 @@ class SyncServices:
         rooms: RoomServices,
         presence: PresenceWatch,
         identity: IdentityServers,
+        limiter: RateLimiter,
         extras: Sequence[Extras] = (),
         extensions: Sequence[Extension] = (),
     ) -> None:
@@ -56,6 +60,7 @@ class SyncServices:
         db, clock, notifier = surroundings.database, surroundings.clock, surroundings.notifier
         self._config = config
         self._rooms = rooms
+        self._limiter = limiter
         self._notifier = notifier
         self.feeds = Feeds(db, rooms.rooms, notifier, server_name=server_name)
         self.own_data = StoredOwnData(db, notifier, rooms.rules)
@@ -77,8 +82,15 @@ class SyncServices:
             self.feeds,
             self.composer,
             self.polls,
-            RoomLists(db, rooms.rooms),
-            SlidingRooms(rooms.rooms, rooms.history, rooms.state_at, rooms.stripped, rooms.bundles),
+            RoomLists(db, rooms.rooms, rooms.stripped),
+            SlidingRooms(
+                rooms.rooms,
+                rooms.history,
+                rooms.state_at,
+                rooms.bundles,
+                BumpStamps(db),
+                DepartedRooms(rooms.rooms, rooms.history, rooms.state_at, rooms.stripped, rooms.bundles),
+            ),
             self.own_data,
             [
                 AccountDataExtension(db, rooms.rules),
@@ -96,13 +108,14 @@ class SyncServices:
             identity,
             server_name=server_name,
         )
+        users.events.subscribe(self.sliding.forget)
         self.clients = SyncClients(db, presence, users.events, self.feeds)
 
     def handlers(self) -> list[object]:
         config, rooms = self._config, self._rooms
         return [
             SyncEndpoints(self.polls, self.clients),
-            SlidingSyncEndpoints(self.sliding, self.clients),
+            SlidingSyncEndpoints(self.sliding, self.clients, self._limiter),
             RoomCreationEndpoints(
                 rooms.creation,
                 rooms.directory,

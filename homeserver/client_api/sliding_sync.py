@@ -5,12 +5,13 @@ Spec: https://github.com/matrix-org/matrix-spec-proposals/pull/4186
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
 from homeserver.errors import InvalidParam
 from homeserver.http.endpoint import endpoint
+from homeserver.http.rate_limit import RateLimiter
 from homeserver.http.request import Request
 from homeserver.http.requester import Requester
 from homeserver.ids import RoomID, is_room_id
@@ -22,11 +23,12 @@ from homeserver.sync.sliding.request import (
     ListFilters,
     Pattern,
     RoomConfig,
-    Selector,
     SlidingRequest,
+    selector,
 )
 
 PresenceName = Literal["online", "offline", "unavailable"]
+MAX_CONN_ID = 255
 
 
 class FiltersBody(msgspec.Struct, kw_only=True):
@@ -60,17 +62,11 @@ class UnstableRoom(msgspec.Struct, kw_only=True):
     required_state: list[tuple[str, str]] = []
 
     def parse(self, who: Requester) -> RoomConfig:
-        include: set[Pattern] = set()
-        lazy = False
-        for event_type, state_key in self.required_state:
-            if event_type == "m.room.member" and state_key == "$LAZY":
-                lazy = True
-            else:
-                key = who.user_id if state_key == "$ME" else state_key
-                include.add((None if event_type == "*" else event_type, None if key == "*" else key))
-        wants_all = (None, None) in include or ("m.room.member", None) in include
+        patterns = [each for each in self.required_state if each != ("m.room.member", "$LAZY")]
+        include = frozenset(_pattern(who, kind, key) for kind, key in patterns)
         return RoomConfig(
-            self.timeline_limit, Selector(frozenset(include), lazy_members=lazy and not wants_all)
+            self.timeline_limit,
+            selector(include, lazy=len(patterns) < len(self.required_state)),
         )
 
 
@@ -110,11 +106,11 @@ class StableRoom(msgspec.Struct, kw_only=True):
     timeline_limit: int
     required_state: RequiredState = msgspec.field(default_factory=RequiredState)
 
-    def parse(self) -> RoomConfig:
+    def parse(self, who: Requester) -> RoomConfig:
         wanted = self.required_state
-        include = frozenset((each.type, each.state_key) for each in wanted.include)
-        exclude = frozenset((each.type, each.state_key) for each in wanted.exclude)
-        return RoomConfig(self.timeline_limit, Selector(include, exclude, wanted.lazy_members))
+        include = frozenset(_pattern(who, each.type, each.state_key) for each in wanted.include)
+        exclude = frozenset(_pattern(who, each.type, each.state_key) for each in wanted.exclude)
+        return RoomConfig(self.timeline_limit, selector(include, exclude, lazy=wanted.lazy_members))
 
 
 class StableList(StableRoom, kw_only=True):
@@ -128,7 +124,7 @@ class StableBody(msgspec.Struct, kw_only=True):
     conn_id: str = ""
     pos: str | None = None
     timeout: int = 0
-    set_presence: PresenceName = "online"
+    set_presence: str = "online"
     lists: dict[str, StableList] = {}
     room_subscriptions: dict[str, StableRoom] = {}
     extensions: dict[str, Any] = {}
@@ -137,9 +133,10 @@ class StableBody(msgspec.Struct, kw_only=True):
 class SlidingSyncEndpoints:
     """Serves sliding sync."""
 
-    def __init__(self, engine: SlidingSync, clients: SyncClients) -> None:
+    def __init__(self, engine: SlidingSync, clients: SyncClients, limiter: RateLimiter) -> None:
         self._engine = engine
         self._clients = clients
+        self._limiter = limiter
 
     @endpoint("POST", "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync", guests=True)
     async def sliding_sync_unstable(
@@ -181,26 +178,41 @@ class SlidingSyncEndpoints:
             timeout_ms=body.timeout,
             lists={
                 name: ListConfig(
-                    each.parse(),
+                    each.parse(who),
                     None if each.range is None else _ranges([each.range]),
                     _filters(each.filters),
                 )
                 for name, each in body.lists.items()
             },
-            subscriptions={_room_id(room): each.parse() for room, each in body.room_subscriptions.items()},
+            subscriptions={_room_id(room): each.parse(who) for room, each in body.room_subscriptions.items()},
             extensions=body.extensions,
             is_stable=True,
         )
         return await self._sync(who, wanted, body.set_presence, request)
 
     async def _sync(
-        self, who: Requester, wanted: SlidingRequest, set_presence: PresenceName, request: Request
+        self, who: Requester, wanted: SlidingRequest, set_presence: str, request: Request
     ) -> dict[str, Any]:
+        if set_presence not in get_args(PresenceName):
+            raise InvalidParam(f"set_presence: {set_presence[:40]!r} is not a presence")
+        if len(wanted.conn_id) > MAX_CONN_ID:
+            raise InvalidParam(f"conn_id is longer than {MAX_CONN_ID} characters")
+        if wanted.pos is None and who.is_rate_limited:
+            # To begin is what costs; a client that goes on is held back by its own wait.
+            pending = self._limiter.check("sliding_sync_initial", who.user_id)
+            if pending is not None:
+                await pending
         everything = self._clients.find_filter(who.user_id, None)
         if everything is not None:
             self._clients.seen(SyncRequest(who.user_id, who.device_id, everything), set_presence)
         with self._clients.watch(who) as watch:
             return await self._engine.sync(wanted, request.on_disconnect, watch)
+
+
+def _pattern(who: Requester, kind: str | None, key: str | None) -> Pattern:
+    """A pattern of either dialect; `*` and nothing match anything."""
+    state_key = who.user_id if key == "$ME" else key
+    return None if kind == "*" else kind, None if state_key == "*" else state_key
 
 
 def _ranges(ranges: list[tuple[int, int]] | None) -> list[tuple[int, int]] | None:

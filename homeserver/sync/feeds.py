@@ -37,6 +37,7 @@ class RoomView:
     last_event: int
     """Where the last event of the room is that the user may know of."""
     previous: str | None = None
+    """The membership before this one, as far as it is known."""
 
 
 class Feed:
@@ -130,7 +131,14 @@ class Feeds:
     def _add(self, user_id: UserID, rows: list[feed_rows.FeedRoom], position: int) -> Feed:
         views = {
             row.room_id: RoomView(
-                row.membership, row.event, row.sender, row.position, row.moved, row.joined_at, row.last_event
+                row.membership,
+                row.event,
+                row.sender,
+                row.position,
+                row.moved,
+                row.joined_at,
+                row.last_event,
+                row.previous,
             )
             for row in rows
         }

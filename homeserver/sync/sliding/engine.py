@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -13,10 +13,11 @@ from homeserver.sync.composer import Composer
 from homeserver.sync.feeds import Feed, Feeds
 from homeserver.sync.long_poll import LongPolls
 from homeserver.sync.own_data import StoredOwnData
-from homeserver.sync.sliding.connections import Connection, Connections, Progress
+from homeserver.sync.sliding.connections import Connections, Progress, Sent
 from homeserver.sync.sliding.lists import Chosen, RoomLists
 from homeserver.sync.sliding.request import SlidingRequest
 from homeserver.sync.sliding.rooms import SlidingRooms
+from homeserver.users.session_events import SessionEvent
 
 
 @dataclass(slots=True)
@@ -40,9 +41,12 @@ class Scope:
             if not isinstance(lists, list) or "*" in lists or name in lists:
                 found.update(dict.fromkeys(window))
         if not isinstance(rooms, list) or "*" in rooms:
-            found.update(dict.fromkeys(self.request.subscriptions))
+            found.update(
+                dict.fromkeys(room for room in self.request.subscriptions if room in self.chosen.configs)
+            )
         else:
-            found.update((RoomID(room), None) for room in rooms if room in self.chosen.configs)
+            named = self.request.subscriptions.keys() & {room for room in rooms if isinstance(room, str)}
+            found.update(dict.fromkeys(named & self.chosen.configs.keys()))
         return list(found)
 
 
@@ -92,22 +96,33 @@ class SlidingSync:
         """
         feed = self._feeds.find(request.user_id) or await self._feeds.open(request.user_id)
         connection, progress = self._connections.open(request)
+        turn = connection.take_turn()
+
+        def wait_with(stop: Callable[[], None]) -> None:
+            turn.wait_with(stop)
+            if on_disconnect is not None:
+                on_disconnect(stop)
+
         wait = None
         if request.pos is not None and request.timeout_ms > 0:
-            wait = self._polls.patience(feed, request.timeout_ms, on_disconnect, watch)
+            wait = self._polls.patience(feed, request.timeout_ms, wait_with, watch)
         while True:
             seen = (feed.position, feed.ephemeral)
-            answer, has_news = await self._answer(feed, request, connection, progress)
-            if has_news or wait is None or request.pos is None:
-                return answer
-            if (feed.position, feed.ephemeral) != seen:
-                continue
-            if not await wait():
-                return answer
+            answer, made, has_news = await self._answer(feed, request, progress)
+            if has_news or wait is None or turn.is_over:
+                break
+            if (feed.position, feed.ephemeral) == seen and not await wait():
+                break
+        return {"pos": self._connections.issue(request, connection, made), **answer}
+
+    def forget(self, event: SessionEvent) -> None:
+        """A session has ended, and with it what its connections were sent."""
+        if event.has_ended and not event.is_locked:
+            self._connections.forget(event.user_id, event.device_id)
 
     async def _answer(
-        self, feed: Feed, request: SlidingRequest, connection: Connection, progress: Progress
-    ) -> tuple[dict[str, Any], bool]:
+        self, feed: Feed, request: SlidingRequest, progress: Progress
+    ) -> tuple[dict[str, Any], Progress, bool]:
         chosen = await self._lists.choose(feed, request, progress)
         ignored = self._own.ignored(feed.user_id)
         if ignored is None:
@@ -118,8 +133,7 @@ class SlidingSync:
             progress,
             token=until,
             rooms=made,
-            receipts=dict(progress.receipts),
-            account_data=dict(progress.account_data),
+            marks=dict(progress.marks),
             extensions=dict(progress.extensions),
         )
         scope = Scope(feed, request, next_progress, chosen, rooms, until)
@@ -133,12 +147,11 @@ class SlidingSync:
             extensions[name] = found
             has_news = has_news or is_news
         answer: dict[str, Any] = {
-            "pos": connection.issue(next_progress),
             "lists": {name: {"count": count} for name, count in chosen.counts.items()},
             "rooms": rooms,
             "extensions": extensions,
         }
-        return answer, has_news
+        return answer, next_progress, has_news
 
     async def _answer_rooms(
         self,
@@ -148,14 +161,16 @@ class SlidingSync:
         chosen: Chosen,
         until: StreamToken,
         ignored: frozenset[UserID],
-    ) -> tuple[dict[RoomID, dict[str, Any]], dict[RoomID, Any]]:
+    ) -> tuple[dict[RoomID, dict[str, Any]], Mapping[RoomID, Sent]]:
         rooms: dict[RoomID, dict[str, Any]] = {}
-        made = dict(progress.rooms)
+        changed: dict[RoomID, Sent] = {}
         for room_id, config in chosen.configs.items():
             found = await self._rooms.answer(feed, request, progress, chosen, room_id, config, until, ignored)
             if found is None:
                 continue
-            made[room_id] = found.sent
+            if found.sent is not progress.rooms.get(room_id):
+                changed[room_id] = found.sent
             if found.body is not None:
                 rooms[room_id] = found.body
-        return rooms, made
+        # Most answers change nothing, and share what was remembered for the one before.
+        return rooms, {**progress.rooms, **changed} if changed else progress.rooms

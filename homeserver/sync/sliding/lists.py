@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from homeserver.ids import RoomID, UserID
-from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.registry import Rooms
+from homeserver.rooms.stripped import StrippedStates
 from homeserver.sync.feeds import Feed, RoomView
 from homeserver.sync.sliding.connections import Progress
 from homeserver.sync.sliding.request import ListFilters, RoomConfig, SlidingRequest
@@ -34,9 +34,10 @@ class Chosen:
 class RoomLists:
     """Chooses rooms."""
 
-    def __init__(self, db: Database, rooms: Rooms) -> None:
+    def __init__(self, db: Database, rooms: Rooms, stripped: StrippedStates) -> None:
         self._db = db
         self._rooms = rooms
+        self._stripped = stripped
 
     async def choose(self, feed: Feed, request: SlidingRequest, progress: Progress) -> Chosen:
         """The rooms in windows and subscriptions."""
@@ -102,21 +103,26 @@ class RoomLists:
                 continue
             if children is not None and room_id not in children:
                 continue
-            if filters.needs_rooms and not self._fits(await self._rooms.find_or_load(room_id), filters):
+            if filters.needs_rooms and not await self._fits(feed.user_id, room_id, view, filters):
                 continue
             found.append(room_id)
         return found
 
-    @staticmethod
-    def _fits(room: LiveRoom | None, filters: ListFilters) -> bool:
-        if room is None:
-            return False
-        if filters.is_encrypted is not None and room.is_encrypted != filters.is_encrypted:
-            return False
-        kind = room.room_type
-        if filters.not_room_types is not None and kind in filters.not_room_types:
-            return False
-        return filters.room_types is None or kind in filters.room_types
+    async def _fits(self, user_id: UserID, room_id: RoomID, view: RoomView, filters: ListFilters) -> bool:
+        room = self._rooms.find(room_id)
+        if room is None and view.membership not in ("invite", "knock"):
+            room = await self._rooms.find_or_load(room_id)
+        if room is not None:
+            return _matches(filters, is_encrypted=room.is_encrypted, kind=room.room_type)
+        # Of a room elsewhere there is what came with the invitation.
+        state = {each.get("type"): each.get("content") for each in await self._stripped.of(room_id, user_id)}
+        creation = state.get("m.room.create")
+        kind = creation.get("type") if isinstance(creation, dict) else None
+        return _matches(
+            filters,
+            is_encrypted="m.room.encryption" in state,
+            kind=kind if isinstance(kind, str) else None,
+        )
 
     async def _children(self, feed: Feed, spaces: Sequence[str]) -> frozenset[str]:
         """The rooms that joined spaces name, without looking any deeper."""
@@ -137,9 +143,19 @@ class RoomLists:
         return frozenset(children)
 
 
+def _matches(filters: ListFilters, *, is_encrypted: bool, kind: str | None) -> bool:
+    if filters.is_encrypted is not None and is_encrypted != filters.is_encrypted:
+        return False
+    if filters.not_room_types is not None and kind in filters.not_room_types:
+        return False
+    return filters.room_types is None or kind in filters.room_types
+
+
 def _direct_rooms(txn: Transaction, user_id: UserID) -> frozenset[str]:
     content = account_data.find(txn, user_id, None, "m.direct")
     found = {} if content is None else msgspec.json.decode(content)
+    if not isinstance(found, dict):
+        return frozenset()
     return frozenset(
         room for rooms in found.values() if isinstance(rooms, list) for room in rooms if isinstance(room, str)
     )

@@ -30,15 +30,28 @@ class Selector:
 
     def union(self, other: Selector) -> Selector:
         """Both together; members are lazy only if neither asks for all of them."""
-        include = self.include | other.include
-        wants_all = ("m.room.member", None) in include or (None, None) in include
-        return Selector(
-            include, self.exclude & other.exclude, (self.lazy_members or other.lazy_members) and not wants_all
+        return selector(
+            self.include | other.include,
+            self.exclude & other.exclude,
+            lazy=self.lazy_members or other.lazy_members,
         )
 
     def covers(self, other: Selector) -> bool:
         """Whether whoever was sent this much has all that `other` asks for."""
+        if other.lazy_members and not (self.lazy_members or _wants_all_members(self.include)):
+            return False
         return other.include <= self.include and self.exclude <= other.exclude
+
+
+def selector(
+    include: frozenset[Pattern], exclude: frozenset[Pattern] = frozenset(), *, lazy: bool = False
+) -> Selector:
+    """A selector in which members are lazy only if not all of them are asked for."""
+    return Selector(include, exclude, lazy_members=lazy and not _wants_all_members(include))
+
+
+def _wants_all_members(include: frozenset[Pattern]) -> bool:
+    return (None, None) in include or ("m.room.member", None) in include
 
 
 def _any_matches(patterns: frozenset[Pattern], key: StateKey) -> bool:

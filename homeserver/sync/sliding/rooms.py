@@ -3,60 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import msgspec
-
-from homeserver.events.client_format import client_event
 from homeserver.events.event import Event
 from homeserver.events.heroes import heroes
+from homeserver.events.state_tree import NodeHash
 from homeserver.ids import RoomID, StateKey, UserID
 from homeserver.rooms.bundles import Bundles
 from homeserver.rooms.history import History, Page
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.registry import Rooms
 from homeserver.rooms.state_at import StateAt
-from homeserver.rooms.stripped import StrippedStates
 from homeserver.rooms.tokens import StreamToken
-from homeserver.sync.feeds import Feed, RoomView
-from homeserver.sync.sliding.connections import LAZY_KEPT, Progress, Sent
+from homeserver.sync.feeds import Feed
+from homeserver.sync.sliding.bumps import BumpStamps
+from homeserver.sync.sliding.connections import Progress, Sent
+from homeserver.sync.sliding.departed import DepartedRooms, RoomAnswer, without_room_id
 from homeserver.sync.sliding.lists import Chosen
 from homeserver.sync.sliding.request import RoomConfig, SlidingRequest
-
-BUMPING = frozenset(
-    {
-        "m.room.create",
-        "m.room.message",
-        "m.room.encrypted",
-        "m.sticker",
-        "m.call.invite",
-        "m.poll.start",
-        "org.matrix.msc3381.poll.start",
-        "m.beacon_info",
-    }
-)
+from homeserver.sync.sliding.state import required_state
 
 
-@dataclass(slots=True)
-class RoomAnswer:
-    """A room's part of the answer (None: nothing to say), and what its client has been sent then."""
+@dataclass(slots=True, frozen=True)
+class _Place:
+    """What the answer is about: a room as it stands at one moment of the log."""
 
-    body: dict[str, Any] | None
-    sent: Sent
+    feed: Feed
+    request: SlidingRequest
+    progress: Progress
+    room: LiveRoom
+    position: int
+    root: NodeHash
+    ignored: frozenset[UserID]
+
+    @property
+    def user_id(self) -> UserID:
+        return self.feed.user_id
 
 
 class SlidingRooms:
     """Builds the rooms of an answer."""
 
     def __init__(
-        self, rooms: Rooms, history: History, state_at: StateAt, stripped: StrippedStates, bundles: Bundles
+        self,
+        rooms: Rooms,
+        history: History,
+        state_at: StateAt,
+        bundles: Bundles,
+        bumps: BumpStamps,
+        departed: DepartedRooms,
     ) -> None:
         self._rooms = rooms
         self._history = history
         self._state_at = state_at
-        self._stripped = stripped
         self._bundles = bundles
+        self._bumps = bumps
+        self._departed = departed
 
     async def answer(
         self,
@@ -74,243 +77,140 @@ class SlidingRooms:
         sent = progress.rooms.get(room_id)
         is_dm = room_id in chosen.directs
         if view is not None and view.membership != "join":
-            return await self._not_joined(feed, request, view, sent, room_id, config, ignored, is_dm=is_dm)
-        room = await self._rooms.find_or_load(room_id)
-        if room is None:
-            return None
-        if sent is not None and (
-            sent.membership != "join" or (view is not None and view.joined_at > sent.position)
-        ):
-            sent = None
-        answer = await self._joined(feed, request, progress, room, sent, config, until, ignored, is_dm=is_dm)
-        if answer.body is not None and request.is_stable:
-            answer.body["membership"] = "join"
+            answer = await self._departed.answer(
+                feed, request, view, sent, room_id, config, ignored, is_dm=is_dm
+            )
+        else:
+            room = self._rooms.find(room_id) or await self._rooms.find_or_load(room_id)
+            if room is None:
+                return None
+            if sent is not None and (
+                sent.membership != "join" or (view is not None and view.joined_at > sent.position)
+            ):
+                sent = None
+            # What happens while this waits for the database is for the next answer.
+            position = max(until.position, room.position)
+            place = _Place(feed, request, progress, room, position, room.root, ignored)
+            answer = await self._joined(place, sent, config, is_dm=is_dm)
+        if answer is not None and answer.body is not None and request.is_stable:
+            answer.body["membership"] = "leave" if view is None else view.membership
             answer.body["lists"] = chosen.lists_of.get(room_id, [])
         return answer
 
     async def _joined(
+        self, place: _Place, sent: Sent | None, config: RoomConfig, *, is_dm: bool
+    ) -> RoomAnswer:
+        room = place.room
+        if sent is None:
+            return await self._answer(place, None, config, await self._page(place, None, config), is_dm=is_dm)
+        has_grown = config.timeline_limit > sent.config.timeline_limit
+        wants_more = not sent.config.selector.covers(config.selector)
+        is_current = sent.position >= room.position and sent.root == place.root and sent.is_dm == is_dm
+        if is_current and not has_grown and not wants_more:
+            return RoomAnswer(None, sent)
+        page = None
+        if has_grown:
+            page = await self._page(place, None, config)
+            if not page.events or page.events[0].position > sent.start:
+                # The client has all of these, but for what is new.
+                page = None
+        is_expanded = page is not None
+        if page is None:
+            page = await self._page(place, sent, config)
+        answer = await self._answer(place, sent, config, page, is_dm=is_dm, is_expanded=is_expanded)
+        body = answer.body
+        if is_current and not is_expanded and body is not None and "required_state" not in body:
+            return RoomAnswer(None, replace(sent, config=config))
+        return answer
+
+    async def _page(self, place: _Place, sent: Sent | None, config: RoomConfig) -> Page:
+        return await self._history.newest(
+            place.room,
+            place.user_id,
+            until=place.position,
+            after=None if sent is None else sent.position,
+            limit=config.timeline_limit,
+            ignored=place.ignored,
+            # A member sees all that came while they were one.
+            trusted=sent is not None and sent.membership == "join" and place.room.room_id in place.feed.rooms,
+        )
+
+    async def _answer(
         self,
-        feed: Feed,
-        request: SlidingRequest,
-        progress: Progress,
-        room: LiveRoom,
+        place: _Place,
         sent: Sent | None,
         config: RoomConfig,
-        until: StreamToken,
-        ignored: frozenset[UserID],
+        page: Page,
         *,
         is_dm: bool,
+        is_expanded: bool = False,
     ) -> RoomAnswer:
-        user = feed.user_id
-        expanded = sent is not None and config.timeline_limit > sent.config.timeline_limit
-        is_current = sent is not None and sent.position >= room.position and sent.root == room.root
-        is_same = sent is not None and sent.is_dm == is_dm and sent.config.selector.covers(config.selector)
-        if sent is not None and is_current and is_same and not expanded:
-            return RoomAnswer(None, sent)
-        page = await self._history.newest(
-            room,
-            user,
-            until=until.position,
-            after=None if sent is None or expanded else sent.position,
-            limit=config.timeline_limit,
-            ignored=ignored,
-            trusted=sent is not None and not expanded,
-        )
-        changed = await self._changed_state(room, sent)
-        state, members = self._required(room, sent, config, page, changed, user)
+        room, user, request = place.room, place.user_id, place.request
+        has_gap = page.more and not is_expanded
+        changed: Mapping[StateKey, Event | None] = {}
+        if sent is not None and sent.root is not None:
+            changed = await self._state_at.between(room, sent.root, place.root)
+        required = required_state(room, sent, config, page.events, changed, has_gap=has_gap)
         body: dict[str, Any] = {}
         if sent is None:
             body["initial"] = True
-        self._describe(body, request, room, sent, changed, user)
+        _describe(body, request, room, sent, changed, user)
         if is_dm and (sent is None or not sent.is_dm):
             body["is_dm"] = True
         elif sent is not None and sent.is_dm and not is_dm:
             body["is_dm"] = False
-        if state:
+        if state := required.shown(with_gone=request.is_stable):
             body["required_state"] = state
         if page.events:
             shown = await self._bundles.json(room, page.events, user, request.device_id)
-            body["timeline"] = [_without_room_id(event) for event in shown]
+            body["timeline"] = [without_room_id(event) for event in shown]
             body["prev_batch"] = str(StreamToken(page.events[0].position - 1))
-        if expanded:
+        if is_expanded:
             body["expanded_timeline" if request.is_stable else "unstable_expanded_timeline"] = True
         body["limited"] = page.more
-        start = 0 if progress.token is None else progress.token.position
-        body["num_live"] = sum(
-            1 for event in page.events if progress.token is not None and event.position > start
+        token = place.progress.token
+        body["num_live"] = (
+            0 if token is None else sum(1 for event in page.events if event.position > token.position)
         )
-        body["bump_stamp"] = await self._bump_stamp(room, feed)
+        body["bump_stamp"] = await self._bumps.of(room)
         if not request.is_stable:
-            view = feed.rooms.get(room.room_id)
+            view = place.feed.rooms.get(room.room_id)
             counts = await self._history.unread_counts(room, user, 0 if view is None else view.joined_at)
             body["notification_count"] = counts.all_notify
             body["highlight_count"] = counts.all_highlight
-        now = Sent(
-            max(until.position, room.position),
-            room.root,
-            config if sent is None else config.union(sent.config),
-            members,
-            "join",
-            is_dm,
-        )
+        start = 0 if sent is None else sent.start
+        if page.more or is_expanded:
+            start = page.events[0].position - 1 if page.events else place.position
+        now = Sent(place.position, place.root, config, required.members, "join", is_dm, start)
         return RoomAnswer(body, now)
 
-    async def _changed_state(self, room: LiveRoom, sent: Sent | None) -> Mapping[StateKey, Event | None]:
-        """What current state has that was not so when the room was last sent."""
-        if sent is None or sent.root is None:
-            return {}
-        return await self._state_at.between(room, sent.root, room.root)
 
-    def _required(
-        self,
-        room: LiveRoom,
-        sent: Sent | None,
-        config: RoomConfig,
-        page: Page,
-        changed: Mapping[StateKey, Event | None],
-        user: UserID,
-    ) -> tuple[list[dict[str, Any]], frozenset[str]]:
-        """The state that the client asked for and lacks, and the lazy members that it then has."""
-        selector = config.selector
-        known = frozenset[str]() if sent is None else sent.members
-        if sent is None:
-            wanted = {key: event for key, event in room.state.items() if selector.matches(key)}
-            gone: list[StateKey] = []
-        else:
-            wanted = {
-                key: event for key, event in changed.items() if event is not None and selector.matches(key)
-            }
-            gone = [key for key, event in changed.items() if event is None and selector.matches(key)]
-            if not sent.config.selector.covers(selector):
-                old = sent.config.selector
-                wanted.update(
-                    (key, event)
-                    for key, event in room.state.items()
-                    if selector.matches(key) and not old.matches(key)
-                )
-        if selector.lazy_members:
-            needed = {event.event.sender for event in page.events}
-            needed |= {
-                UserID(event.event.state_key)
-                for event in page.events
-                if event.event.type == "m.room.member" and event.event.state_key is not None
-            }
-            if page.more:
-                # A client that is told of a gap forgets the members that it knew.
-                known = frozenset()
-            elif sent is not None:
-                needed |= {UserID(key[1]) for key in changed if key[0] == "m.room.member"}
-            for member in needed:
-                key = ("m.room.member", str(member))
-                event = room.state.get(key)
-                if event is not None and (member not in known or key in changed):
-                    wanted[key] = event
-            known = known | needed if len(known) < LAZY_KEPT else frozenset(needed)
-        state = [_state_event(event) for event in wanted.values()]
-        state += [{"type": kind, "state_key": key} for kind, key in gone]
-        return state, known
-
-    @staticmethod
-    def _describe(
-        body: dict[str, Any],
-        request: SlidingRequest,
-        room: LiveRoom,
-        sent: Sent | None,
-        changed: Mapping[StateKey, Event | None],
-        user: UserID,
-    ) -> None:
-        """Name, avatar, heroes and counts: all of them the first time, then what has changed."""
-        for field, event_type, content_key in (
-            ("name", "m.room.name", "name"),
-            ("avatar", "m.room.avatar", "url"),
-        ):
-            if sent is None or (event_type, "") in changed:
-                value = room.content(event_type).get(content_key)
-                if isinstance(value, str) and value:
-                    body[field] = value
-                elif sent is not None and request.is_stable:
-                    body[field] = None
-        members_changed = any(key[0] == "m.room.member" for key in changed)
-        if sent is None or members_changed:
-            body["joined_count"] = len(room.joined)
-            body["invited_count"] = len(room.invited)
-        named = bool(room.content("m.room.name").get("name"))
-        if not named and (sent is None or members_changed or ("m.room.name", "") in changed):
-            body["heroes"] = [_hero(room, hero) for hero in heroes(room.state, user)]
-
-    async def _bump_stamp(self, room: LiveRoom, feed: Feed) -> int:
-        for event in reversed(room.timeline):
-            if event.event.type in BUMPING and event.event.state_key in (None, ""):
-                return event.position
-        view = feed.rooms.get(room.room_id)
-        return room.timeline.start or (0 if view is None else view.joined_at)
-
-    async def _not_joined(
-        self,
-        feed: Feed,
-        request: SlidingRequest,
-        view: RoomView,
-        sent: Sent | None,
-        room_id: RoomID,
-        config: RoomConfig,
-        ignored: frozenset[UserID],
-        *,
-        is_dm: bool,
-    ) -> RoomAnswer | None:
-        """An invitation or knock by its stripped state; a room that was left, once."""
-        now = Sent(view.since, None, config, frozenset(), view.membership, is_dm)
-        if sent is not None and sent.membership == view.membership and sent.position >= view.since:
-            return RoomAnswer(None, sent)
-        if view.membership in ("invite", "knock"):
-            if view.sender in ignored:
-                return None
-            body: dict[str, Any] = {"initial": True, "bump_stamp": view.since}
-            body["stripped_state" if request.is_stable else "invite_state"] = await self._stripped.of(
-                room_id, feed.user_id
-            )
-        else:
-            body = await self._left(feed, request, view, sent, room_id, config, ignored)
-        if is_dm:
-            body["is_dm"] = True
-        if request.is_stable:
-            body["membership"] = view.membership
-        return RoomAnswer(body, now)
-
-    async def _left(
-        self,
-        feed: Feed,
-        request: SlidingRequest,
-        view: RoomView,
-        sent: Sent | None,
-        room_id: RoomID,
-        config: RoomConfig,
-        ignored: frozenset[UserID],
-    ) -> dict[str, Any]:
-        body: dict[str, Any] = {"bump_stamp": view.since}
-        room = await self._rooms.find_or_load(room_id)
-        if sent is None or sent.membership != "join":
-            body["initial"] = True
-        if room is None:
-            own = await self._stripped.member_event(room_id, feed.user_id)
-            if own is not None:
-                body["required_state"] = [_state_event(own)]
-            return body
-        page = await self._history.newest(
-            room,
-            feed.user_id,
-            until=view.since,
-            after=None if sent is None or sent.membership != "join" else sent.position,
-            limit=max(1, config.timeline_limit),
-            ignored=ignored,
-        )
-        shown = await self._bundles.json(room, page.events, feed.user_id, request.device_id)
-        own = room.state.get(("m.room.member", feed.user_id))
-        body["required_state"] = [] if own is None else [_state_event(own)]
-        body["timeline"] = [_without_room_id(event) for event in shown]
-        body["limited"] = page.more
-        if page.events:
-            body["prev_batch"] = str(StreamToken(page.events[0].position - 1))
-        return body
+def _describe(
+    body: dict[str, Any],
+    request: SlidingRequest,
+    room: LiveRoom,
+    sent: Sent | None,
+    changed: Mapping[StateKey, Event | None],
+    user: UserID,
+) -> None:
+    """Name, avatar, heroes and counts: all of them the first time, then what has changed."""
+    for field, event_type, content_key in (
+        ("name", "m.room.name", "name"),
+        ("avatar", "m.room.avatar", "url"),
+    ):
+        if sent is None or (event_type, "") in changed:
+            value = room.content(event_type).get(content_key)
+            if isinstance(value, str) and value:
+                body[field] = value
+            elif sent is not None and request.is_stable:
+                body[field] = None
+    members_changed = any(key[0] == "m.room.member" for key in changed)
+    if sent is None or members_changed:
+        body["joined_count"] = len(room.joined)
+        body["invited_count"] = len(room.invited)
+    named = bool(room.content("m.room.name").get("name"))
+    if not named and (sent is None or members_changed or ("m.room.name", "") in changed):
+        body["heroes"] = [_hero(room, hero) for hero in heroes(room.state, user)]
 
 
 def _hero(room: LiveRoom, user: UserID) -> dict[str, Any]:
@@ -320,16 +220,3 @@ def _hero(room: LiveRoom, user: UserID) -> dict[str, Any]:
         if isinstance(content.get(key), str):
             hero[key] = content[key]
     return hero
-
-
-def _state_event(event: Event) -> dict[str, Any]:
-    body = client_event(event)
-    del body["room_id"]
-    return body
-
-
-def _without_room_id(event: bytes) -> msgspec.Raw:
-    """Events in an answer stand under their room and do not name it."""
-    body = msgspec.json.decode(event)
-    body.pop("room_id", None)
-    return msgspec.Raw(msgspec.json.encode(body))
