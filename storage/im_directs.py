@@ -335,3 +335,9 @@ def expiring(txn: Transaction, limit: int) -> list[FriendRequest]:
         limit,
     )
     return [_request(row) for row in rows]
+
+
+def newest_request(txn: Transaction, room_id: str) -> FriendRequest | None:
+    """The last request that was made in a room."""
+    row = txn.one(f"{_REQUEST} WHERE q.room = ? ORDER BY q.event DESC LIMIT 1", txn.find_interned(room_id))
+    return None if row is None else _request(row)

@@ -91,6 +91,19 @@ def reactions(txn: Transaction, event_ids: Sequence[str], user_id: str) -> dict[
     }
 
 
+def find_sent(
+    txn: Transaction, room_id: str, sender: str, device_id: str | None, client_id: str
+) -> EventID | None:
+    """What a device has said in a room under an ID of its own."""
+    rows = txn.all(
+        "SELECT device, event_id FROM events WHERE sender = ? AND txn_id = ? AND room = ?",
+        txn.find_interned(sender),
+        client_id,
+        txn.find_interned(room_id),
+    )
+    return next((EventID(event_id) for device, event_id in rows if device == device_id), None)
+
+
 def save_delivery(
     txn: Transaction, room_id: str, user_id: str, event: EventRow, ts: int, position: Slot
 ) -> None:

@@ -11,10 +11,12 @@ from homeserver.im.deliveries import Deliveries
 from homeserver.im.follower import Follower
 from homeserver.im.message_reading import MessageReading
 from homeserver.im.message_views import MessageViews
-from homeserver.im.messages import Messages, OwnView
+from homeserver.im.messages import Messages
 from homeserver.im.muting import Muting
 from homeserver.im.own_data import OwnData
+from homeserver.im.own_view import OwnView
 from homeserver.im.people import People
+from homeserver.im.speaking import Speaking
 from homeserver.im_api.conversations import ConversationEndpoints
 from homeserver.im_api.messages import MessageEndpoints, MessageReadingEndpoints
 from homeserver.rooms.search import Search
@@ -37,19 +39,20 @@ class ConversationServices:
         recall_window_ms = config.im.recall_window_ms
         self._background = BackgroundJobs(db, clock, surroundings.tasks)
         own = OwnData(db)
-        muting = Muting(db, users.push_rules, own, self._background, clock)
+        self.muting = Muting(db, users.push_rules, own, self._background, clock)
         self.views = MessageViews(db, rooms.visibility, recall_window_ms=recall_window_ms)
-        parts = ConversationParts(rooms.rooms, rooms.history, self.views, people, muting)
-        self.conversations = Conversations(db, follower, parts, own, users.tags, muting)
+        parts = ConversationParts(rooms.rooms, rooms.history, self.views, people, self.muting)
+        self.conversations = Conversations(db, follower, parts, own, users.tags, self.muting)
+        self.speaking = Speaking(rooms.access, self.conversations)
         self.messages = Messages(
             db,
             rooms.sending,
             rooms.access,
-            self.conversations,
+            self.speaking,
             clock,
             recall_window_ms=recall_window_ms,
         )
-        self.own_view = OwnView(db, rooms.access, self.conversations, rooms.read_markers, own, clock)
+        self.own_view = OwnView(db, rooms.access, rooms.read_markers, own, clock)
         self.reading = MessageReading(db, rooms.access, self.views, follower)
         self.deliveries = Deliveries(db, rooms.rooms, surroundings.notifier, clock, surroundings.tasks)
         self._handlers: list[object] = [

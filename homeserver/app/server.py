@@ -129,7 +129,13 @@ async def build_homeserver(
     handlers: dict[str, list[object]] = {
         "client": [*client_handlers(config), *services.client_handlers()],
         "media": services.media.handlers(),
-        "im": [*services.im.handlers(), *services.social.handlers()] if config.im.enabled else [],
+        "im": [
+            *services.im.handlers(),
+            *services.social.handlers(),
+            *services.realtime.handlers(),
+        ]
+        if config.im.enabled
+        else [],
         "federation": services.federation.handlers(),
         "keys": [federation.key_endpoints],
         "health": health_handlers(),

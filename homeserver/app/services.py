@@ -12,6 +12,7 @@ from homeserver.app.e2ee import E2ee, E2eeParts, user_parts
 from homeserver.app.features import Features
 from homeserver.app.federation import Federation
 from homeserver.app.im import ImServices
+from homeserver.app.im_realtime import RealtimeServices
 from homeserver.app.mail import Mail
 from homeserver.app.media import MediaServices
 from homeserver.app.oauth import OAuth, with_oauth
@@ -114,7 +115,20 @@ class Services:
         self.assistance = Assistance(config, surroundings, self.rooms)
         self.media = MediaServices(config, surroundings, federation.media)
         self.im = ImServices(config, surroundings, self.users, self.rooms, self.presence)
-        self.social = SocialServices(config, surroundings, self.rooms, self.im.follower)
+        self.social = SocialServices(
+            config, surroundings, self.rooms, self.im.follower, self.im.talk.speaking
+        )
+        self.realtime = RealtimeServices(
+            surroundings,
+            self.users,
+            self.rooms,
+            self.sync,
+            self.im,
+            self.social.calls,
+            self.presence,
+            limiter,
+            self.e2ee.sections,
+        )
         self._presence_endpoints = PresenceEndpoints(self.presence, self.audience, clock)
         methods = StreamMethods(
             self.rooms.sending,
@@ -184,6 +198,7 @@ class Services:
     def begin_stopping(self) -> None:
         self.rooms.delayed.stop()
         self.sync.polls.stop()
+        self.realtime.begin_stopping()
         self.media.stop()
         self.im.begin_stopping()
         self.social.begin_stopping()

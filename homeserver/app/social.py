@@ -11,6 +11,7 @@ from homeserver.im.acquaintance import Acquaintances
 from homeserver.im.arrivals import Arrivals, Doors
 from homeserver.im.calls import Calls
 from homeserver.im.follower import Follower
+from homeserver.im.speaking import Speaking
 from homeserver.im_api.calls import CallEndpoints
 from homeserver.im_api.page import PageEndpoints
 from homeserver.users.account_data import Tags
@@ -21,7 +22,12 @@ class SocialServices:
     """What people do together, beyond talking to one another."""
 
     def __init__(
-        self, config: Config, surroundings: Surroundings, rooms: RoomServices, follower: Follower
+        self,
+        config: Config,
+        surroundings: Surroundings,
+        rooms: RoomServices,
+        follower: Follower,
+        speaking: Speaking,
     ) -> None:
         self._follower = follower
         friends = Acquaintances(surroundings.database, follower)
@@ -39,7 +45,7 @@ class SocialServices:
         surroundings.notifier.subscribe(self.arrivals.heard)
         self.groups = GroupServices(config, surroundings, rooms, friends)
         self.moments = MomentServices(config, surroundings, rooms, friends, doors)
-        self.calls = Calls(rooms.sending, surroundings.randomness)
+        self.calls = Calls(rooms.sending, speaking, surroundings.randomness)
         surroundings.notifier.subscribe(self.calls.heard)
         turn = TurnCredentials(config.turn, surroundings.clock)
         self._call_endpoints = CallEndpoints(self.calls, turn)

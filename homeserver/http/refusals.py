@@ -6,6 +6,7 @@ import msgspec
 
 from homeserver.errors import (
     EventError,
+    HearthError,
     InvalidEvent,
     LimitExceeded,
     MatrixError,
@@ -32,6 +33,17 @@ def refusal(error: BaseException) -> Response | None:
     if isinstance(error, RemoteError):
         return _error(502, "M_UNKNOWN", str(error))
     return None
+
+
+def as_told(error: HearthError) -> MatrixError:
+    """A refusal where there is no HTTP: what a request over a socket is told."""
+    if isinstance(error, MatrixError):
+        return error
+    answer = refusal(error)
+    assert answer is not None and not isinstance(answer.body, bytes | msgspec.Struct), (
+        "a refusal is told as an object"
+    )
+    return MatrixError(answer.body["error"], status=answer.status, errcode=answer.body["errcode"])
 
 
 def _error(status: int, errcode: str, message: str) -> Response:

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
 
 from homeserver.errors import InvalidParam, NotFound
-from homeserver.ids import NAMESPACE, DeviceID, EventID, RoomID, UserID
+from homeserver.http.requester import Requester
+from homeserver.ids import NAMESPACE, EventID, RoomID, UserID, parse_room_id
+from homeserver.im.speaking import Speaking
 from homeserver.rooms.sending import Sending
 from homeserver.rooms.timeline import TimelineEvent
 from homeserver.runtime.notifier import LogEntry, LogKind
@@ -32,14 +37,24 @@ _NEEDS: dict[str, tuple[str, str | None]] = {
     "reject": ("m.call.reject", None),
     "hangup": ("m.call.hangup", None),
 }
-_OWN = frozenset({"call_id", "party_id", "version"})
+_OWN = frozenset({"call_id", "party_id", "version", "cid"})
+
+
+class BeginCall(msgspec.Struct):
+    """`lifetime` in ms: how long the other end may take to answer."""
+
+    offer: dict[str, Any]
+    type: Literal["voice", "video"] = "voice"
+    lifetime: Annotated[int, Meta(ge=1000, le=600_000)] = 60_000
+    invitee: UserID | None = None
 
 
 class Calls:
     """Begins calls and carries what belongs to them."""
 
-    def __init__(self, sending: Sending, random: Randomness) -> None:
+    def __init__(self, sending: Sending, speaking: Speaking, random: Randomness) -> None:
         self._sending = sending
+        self._speaking = speaking
         self._random = random
         self._rooms: OrderedDict[str, RoomID] = OrderedDict()
 
@@ -53,65 +68,51 @@ class Calls:
                 if isinstance(call_id, str):
                     self._remember(call_id, event.room_id)
 
-    async def begin(
-        self,
-        cid: RoomID,
-        user_id: UserID,
-        device_id: DeviceID | None,
-        offer: Mapping[str, Any],
-        *,
-        kind: str,
-        lifetime_ms: int,
-        invitee: UserID | None,
-    ) -> tuple[str, EventID]:
+    async def begin(self, cid: RoomID, who: Requester, call: BeginCall) -> tuple[str, EventID]:
         """Call everybody in a conversation, or one of them; the call's ID.
 
         Raises:
             InvalidParam: the offer has no description.
-            Forbidden: the user is not in the conversation.
+            Forbidden: the user is not in the conversation, or may not speak in it.
+            Encrypted: the other end would not take it for a call.
         """
-        if offer.get("type") != "offer" or not isinstance(offer.get("sdp"), str):
+        if call.offer.get("type") != "offer" or not isinstance(call.offer.get("sdp"), str):
             raise InvalidParam('an offer is an object with type "offer" and an sdp')
+        await self._speaking.check(await self._speaking.room(cid, who.user_id), who.user_id)
         call_id = self._random.token(16)
         content: dict[str, Any] = {
             "call_id": call_id,
-            "party_id": device_id or "",
+            "party_id": who.device_id or "",
             "version": VERSION,
-            "lifetime": lifetime_ms,
-            "offer": dict(offer),
-            f"{NAMESPACE}call_type": kind,
+            "lifetime": call.lifetime,
+            "offer": dict(call.offer),
+            f"{NAMESPACE}call_type": call.type,
         }
-        if invitee is not None:
-            content["invitee"] = invitee
-        event_id = await self._sending.message(cid, user_id, INVITE, content)
+        if call.invitee is not None:
+            content["invitee"] = call.invitee
+        event_id = await self._sending.message(cid, who.user_id, INVITE, content)
         self._remember(call_id, cid)
         return call_id, event_id
 
-    async def act(
-        self,
-        call_id: str,
-        verb: Verb,
-        user_id: UserID,
-        device_id: DeviceID | None,
-        body: Mapping[str, Any],
-    ) -> EventID:
+    async def act(self, call_id: str, verb: Verb, who: Requester, body: Mapping[str, Any]) -> EventID:
         """Answer a call, end it, or carry what the two ends must know. `cid` in the body names a forgotten room.
 
         Raises:
             NotFound: no such call is known.
             InvalidParam: what the verb needs is missing.
-            Forbidden: the user is not in the conversation.
+            Forbidden: the user is not in the conversation, or may not speak in it.
         """
         event_type, needed = _NEEDS[verb]
         if needed is not None and not body.get(needed):
             raise InvalidParam(f"{verb} needs {needed}")
         named = body.get("cid")
-        room_id = self._rooms.get(call_id) or (RoomID(named) if isinstance(named, str) else None)
+        room_id = self._rooms.get(call_id) or (parse_room_id(named) if isinstance(named, str) else None)
         if room_id is None:
             raise NotFound(f"no call {call_id}")
-        more = {key: value for key, value in body.items() if key not in _OWN and key != "cid"}
-        content = {**more, "call_id": call_id, "party_id": device_id or "", "version": VERSION}
-        return await self._sending.message(room_id, user_id, event_type, content)
+        await self._speaking.check(await self._speaking.room(room_id, who.user_id), who.user_id)
+        more = {key: value for key, value in body.items() if key not in _OWN}
+        content = {**more, "call_id": call_id, "party_id": who.device_id or "", "version": VERSION}
+        return await self._sending.message(room_id, who.user_id, event_type, content)
 
     def _remember(self, call_id: str, room_id: RoomID) -> None:
         # The first who uses an ID has it: nobody else's call can be led away by using it again.

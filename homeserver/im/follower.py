@@ -66,6 +66,8 @@ class Follower:
         self._place = 0
         self._saved = 0
         self._heard: list[LogEntry] = []
+        # Up to where entries have come here. Whoever was told before us may ask for what we have not heard yet.
+        self._heard_until = 0
         self._timer: Timer | None = None
         self._is_running = False
         self._is_ready = False
@@ -83,6 +85,7 @@ class Follower:
             await self._take(entries, save=True)
         self._is_ready = self._is_started = True
         self._place = max(self._place, self._saved)
+        self._heard_until = max(self._heard_until, self._notifier.position)
         if self._heard:
             self._run_soon(0)
 
@@ -118,6 +121,7 @@ class Follower:
         followers.save_place(txn, self._name, min(self._place, log.last_position(txn)))
 
     def _on_entries(self, entries: Sequence[LogEntry]) -> None:
+        self._heard_until = entries[-1].position
         if self._is_started or not self._is_ready:
             self._heard.extend(entries)
         if self._is_started:
@@ -177,7 +181,12 @@ class Follower:
         followers.save_place(txn, self._name, place)
 
     def _wake(self) -> None:
-        ready = [waiting for goal, waiting in self._waiting if goal <= self._place or not self._heard]
-        self._waiting = [pair for pair in self._waiting if not (pair[0] <= self._place or not self._heard)]
+        reached = self._place
+        if not self._is_started:
+            reached = max(reached, self._notifier.position)
+        elif not self._heard:
+            reached = max(reached, self._heard_until)
+        ready = [waiting for goal, waiting in self._waiting if goal <= reached]
+        self._waiting = [pair for pair in self._waiting if pair[0] > reached]
         for waiting in ready:
             waiting.callback(None)

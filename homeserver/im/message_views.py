@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from homeserver.events.relations import is_replacement
-from homeserver.ids import DeviceID, EventID, RoomID, UserID
+from homeserver.ids import NAMESPACE, DeviceID, EventID, RoomID, UserID
 from homeserver.im import message_shapes
 from homeserver.im.settings import ignored_by
 from homeserver.rooms.live_room import LiveRoom
@@ -19,6 +19,8 @@ from storage.database import Database
 from storage.im_messages import Reactions
 from storage.transaction import Transaction
 
+RECALLED = f"{NAMESPACE}recalled"
+"""The key in the content of a redaction that is a recall."""
 LATE_MS = 5 * 60 * 1000
 
 
@@ -68,18 +70,21 @@ class MessageViews:
         because = event.redacted_because
         assert because is not None
         taken = event.event
-        in_time = because.origin_server_ts - taken.origin_server_ts <= self._recall_window_ms
-        what = "recalled" if because.sender == taken.sender and in_time else "deleted"
-        if because.content.get("reason") == "recalled":
-            what = "recalled"
+        if because.sender == taken.sender:
+            # A stock client's redaction within the time for it is a recall as well.
+            is_recall = because.origin_server_ts - taken.origin_server_ts <= self._recall_window_ms
+        else:
+            is_recall = because.content.get(RECALLED) is True
+        reason = because.content.get("reason")
         return {
             "cid": room_id,
             "event_id": taken.event_id,
             "seq": event.seq,
             "sender": taken.sender,
-            what: True,
+            "recalled" if is_recall else "deleted": True,
             "by": because.sender,
             "ts": because.origin_server_ts,
+            **({"reason": reason} if isinstance(reason, str) else {}),
         }
 
     @staticmethod

@@ -1,4 +1,7 @@
-"""Sending, changing and taking back messages: each call is an event of the user's, as a stock client would send it."""
+"""Sending, changing and taking back messages: each call is an event of the user's, as a stock client would send it.
+
+A recall says in its redaction that it is one: nothing else would tell an admin's recall from a deletion.
+"""
 
 from __future__ import annotations
 
@@ -9,25 +12,19 @@ from homeserver.errors import Forbidden, InvalidParam, NotFound
 from homeserver.http.requester import Requester
 from homeserver.ids import EventID, RoomID, UserID, parse_event_id
 from homeserver.im import message_shapes
-from homeserver.im.conversation_projection import CLEARED
-from homeserver.im.conversations import Conversations
-from homeserver.im.errors import Encrypted, NotFriend, RecallExpired
-from homeserver.im.group_shapes import GROUP, check_may_speak
-from homeserver.im.message_shapes import NewMessage
-from homeserver.im.own_data import OwnData
-from homeserver.im.settings import load_in as settings_of
+from homeserver.im.errors import Encrypted, RecallExpired
+from homeserver.im.group_shapes import GROUP, check_not_dissolved
+from homeserver.im.message_shapes import CUSTOM, NewMessage
+from homeserver.im.message_views import RECALLED
+from homeserver.im.speaking import Speaking
 from homeserver.rooms.access import RoomAccess
 from homeserver.rooms.live_room import LiveRoom
-from homeserver.rooms.read_markers import FULLY_READ, ReadMarkers
 from homeserver.rooms.sending import DuplicateAnnotation, Sending
 from homeserver.rooms.timeline import TimelineEvent, TransactionId
 from homeserver.runtime.clock import Clock
-from storage import concealment, im_messages
-from storage import events as event_rows
+from storage import im_messages
 from storage.database import Database
-from storage.transaction import Transaction
 
-RECALLED = "recalled"
 MAX_FORWARDS = 20
 GROUP_ADMIN = 50
 
@@ -42,6 +39,11 @@ class Sent:
     ts: int
     deduplicated: bool
 
+    def view(self) -> dict[str, Any]:
+        """As it is answered."""
+        answer: dict[str, Any] = {"event_id": self.event_id, "seq": self.seq, "ts": self.ts}
+        return answer | {"deduplicated": True} if self.deduplicated else answer
+
 
 class Messages:
     """Sends and changes messages."""
@@ -51,7 +53,7 @@ class Messages:
         db: Database,
         sending: Sending,
         access: RoomAccess,
-        conversations: Conversations,
+        speaking: Speaking,
         clock: Clock,
         *,
         recall_window_ms: int,
@@ -59,7 +61,7 @@ class Messages:
         self._db = db
         self._sending = sending
         self._access = access
-        self._conversations = conversations
+        self._speaking = speaking
         self._clock = clock
         self._recall_window_ms = recall_window_ms
 
@@ -72,22 +74,23 @@ class Messages:
             Encrypted: the conversation is not for messages in the clear.
         """
         event_type, content = message_shapes.event_type_and_content(message)
-        if message.reply_to is not None:
-            await self._access.event(cid, parse_event_id(message.reply_to), who.user_id)
+        for related in (message.reply_to, message.thread):
+            if related is not None:
+                await self._access.event(cid, parse_event_id(related), who.user_id)
         return await self.send_event(who, cid, event_type, content, message.client_msg_id)
 
     async def send_event(
         self, who: Requester, cid: RoomID, event_type: str, content: dict[str, Any], client_id: str | None
     ) -> Sent:
         """As `send`, of content that is ready."""
-        room = await self._access.joined(cid, who.user_id)
+        room = await self._speaking.room(cid, who.user_id)
         if client_id is not None and not 0 < len(client_id) <= 255:
             raise InvalidParam("client_msg_id has between 1 and 255 characters")
         transaction = None if client_id is None else TransactionId(who.user_id, who.device_id, client_id)
         known = None if transaction is None else await self._find_sent(room, transaction)
         if known is not None:
             return await self._sent(cid, known, who.user_id, deduplicated=True)
-        await self._check_may_send(room, who.user_id)
+        await self._speaking.check(room, who.user_id)
         event_id = await self._sending.message(cid, who.user_id, event_type, content, transaction=transaction)
         return await self._sent(cid, event_id, who.user_id, deduplicated=False)
 
@@ -97,8 +100,13 @@ class Messages:
             raise InvalidParam(f"a message is forwarded to between 1 and {MAX_FORWARDS} conversations")
         _, entry = await self._access.event_anywhere(event_id, who.user_id)
         event = entry.event
-        if event.type not in ("m.room.message", "m.sticker", message_shapes.CUSTOM) or entry.redacted_because:
+        if event.type == "m.room.encrypted":
+            raise Encrypted("what is encrypted can only be forwarded by whoever can read it")
+        if event.type not in ("m.room.message", "m.sticker", CUSTOM) or entry.redacted_because:
             raise InvalidParam("this cannot be forwarded")
+        for cid in to:
+            # All or none: whoever may not speak in one of them sends nothing.
+            await self._speaking.check(await self._speaking.room(cid, who.user_id), who.user_id)
         left_out = ("m.relates_to", "m.mentions", "m.new_content")
         content = {key: value for key, value in event.content.items() if key not in left_out}
         return [await self.send_event(who, cid, event.type, content, None) for cid in dict.fromkeys(to)]
@@ -112,7 +120,7 @@ class Messages:
         if not body:
             raise InvalidParam("body must not be empty")
         room, entry = await self._load_own(who.user_id, event_id)
-        await self._check_may_send(room, who.user_id)
+        await self._speaking.check(room, who.user_id)
         before = entry.event.content
         new = {k: v for k, v in before.items() if k not in ("m.relates_to", "formatted_body", "format")}
         new["body"] = body
@@ -144,13 +152,17 @@ class Messages:
                 raise Forbidden("you can only recall what you have said yourself")
             if self._clock.now_ms() - entry.event.origin_server_ts > self._recall_window_ms:
                 raise RecallExpired("it is too late to recall this message")
-        content = {"reason": reason or RECALLED}
+        check_not_dissolved(room)
+        content: dict[str, Any] = {RECALLED: True} if reason is None else {RECALLED: True, "reason": reason}
         await self._sending.redaction(room.room_id, who.user_id, event_id, content)
         return self._clock.now_ms()
 
     async def delete_for_all(self, who: Requester, event_id: EventID) -> None:
         """Redact one's own message, or anybody's with the power to."""
         room, entry = await self._access.event_anywhere(event_id, who.user_id)
+        if entry.event.state_key is not None:
+            raise InvalidParam("only messages can be deleted")
+        check_not_dissolved(room)
         if entry.redacted_because is None:
             await self._sending.redaction(room.room_id, who.user_id, event_id, {})
 
@@ -158,7 +170,10 @@ class Messages:
         """Put a key on a message; a second time changes nothing."""
         if not 0 < len(key) <= 64:
             raise InvalidParam("a reaction has between 1 and 64 characters")
-        room, _ = await self._access.event_anywhere(event_id, who.user_id)
+        room, entry = await self._access.event_anywhere(event_id, who.user_id)
+        if entry.redacted_because is not None:
+            raise NotFound("this message was taken back")
+        await self._speaking.check(room, who.user_id, in_clear=False)
         relation = {"rel_type": "m.annotation", "event_id": event_id, "key": key}
         try:
             return await self._sending.message(
@@ -174,6 +189,7 @@ class Messages:
             NotFound: there is none.
         """
         room, _ = await self._access.event_anywhere(event_id, who.user_id)
+        check_not_dissolved(room)
         found = await self._db.read(im_messages.reactions, [event_id], who.user_id)
         for reaction in found.get(event_id, []):
             if reaction.mine is not None and key in (reaction.key, reaction.mine):
@@ -189,21 +205,17 @@ class Messages:
             raise NotFound("this message was taken back")
         return room, entry
 
-    async def _check_may_send(self, room: LiveRoom, user_id: UserID) -> None:
-        if room.room_type == GROUP:
-            check_may_speak(room, user_id)
-        elif room.is_encrypted or len(room.joined) < 2:
-            direct = await self._conversations.find_direct(user_id, room.room_id)
-            if direct is not None and direct.theirs != "join":
-                raise NotFriend(f"{direct.peer} is not your friend")
-        if room.is_encrypted:
-            raise Encrypted("this conversation is encrypted end to end")
-
     async def _find_sent(self, room: LiveRoom, transaction: TransactionId) -> EventID | None:
         known = room.transactions.get(transaction)
         if known is not None:
             return known
-        return await self._db.read(_find_sent, room.room_id, transaction)
+        return await self._db.read(
+            im_messages.find_sent,
+            room.room_id,
+            transaction.user_id,
+            transaction.device_id,
+            transaction.txn_id,
+        )
 
     async def _sent(self, cid: RoomID, event_id: EventID, user_id: UserID, *, deduplicated: bool) -> Sent:
         room = await self._access.joined(cid, user_id)
@@ -211,84 +223,3 @@ class Messages:
         if entry is None:
             _, entry = await self._access.event(cid, event_id, user_id)
         return Sent(cid, event_id, entry.seq, entry.event.origin_server_ts, deduplicated)
-
-
-class OwnView:
-    """What a user reads, deletes for themselves and clears."""
-
-    def __init__(
-        self,
-        db: Database,
-        access: RoomAccess,
-        conversations: Conversations,
-        markers: ReadMarkers,
-        own: OwnData,
-        clock: Clock,
-    ) -> None:
-        self._db = db
-        self._access = access
-        self._conversations = conversations
-        self._markers = markers
-        self._own = own
-        self._clock = clock
-
-    async def delete_for_me(self, user_id: UserID, event_id: EventID) -> None:
-        """Hide a message from all clients of the user, and from nobody else."""
-        room, entry = await self._access.event_anywhere(event_id, user_id)
-        if entry.event.state_key is not None:
-            raise InvalidParam("only messages can be deleted")
-        await self._db.run(concealment.hide, user_id, room.room_id, event_id)
-
-    async def read(self, user_id: UserID, cid: RoomID, up_to: int | EventID | None) -> None:
-        """Mark everything up to a message as read, by its sequence number or ID; all of it without one.
-
-        Raises:
-            NotFound: there is no such message.
-        """
-        room = await self._access.joined(cid, user_id)
-        event_id = await self._event_id(room, user_id, up_to)
-        await self._own.change(user_id, cid, "m.marked_unread", _not_marked)
-        if event_id is None:
-            return
-        shows = (await self._db.read(settings_of, user_id))["read_receipts"]
-        kind = "m.read" if shows else "m.read.private"
-        await self._markers.set(cid, user_id, {kind: event_id, FULLY_READ: event_id})
-
-    async def clear(self, user_id: UserID, cid: RoomID) -> int:
-        """Hide everything said so far from the user; the sequence number up to which that is."""
-        room = await self._access.joined(cid, user_id)
-        event_id = await self._event_id(room, user_id, None)
-        if event_id is None:
-            return 0
-        seq = room.head.last_seq
-        content = {"seq": seq, "event_id": event_id, "ts": self._clock.now_ms()}
-        await self.read(user_id, cid, None)
-        await self._own.change(user_id, cid, CLEARED, lambda _: content)
-        return seq
-
-    async def _event_id(self, room: LiveRoom, user_id: UserID, up_to: int | EventID | None) -> EventID | None:
-        if isinstance(up_to, str):
-            _, entry = await self._access.event(room.room_id, up_to, user_id)
-            return entry.event.event_id
-        if up_to is None:
-            newest = next(reversed(room.timeline), None)
-            return None if newest is None else newest.event.event_id
-        found = await self._db.read(_by_seq, room.room_id, up_to)
-        if found is None:
-            raise NotFound(f"the conversation has no message {up_to}")
-        return found
-
-
-def _not_marked(content: dict[str, Any]) -> dict[str, Any]:
-    return {"unread": False} if content.get("unread") else content
-
-
-def _by_seq(txn: Transaction, room_id: RoomID, seq: int) -> EventID | None:
-    room = txn.find_interned(room_id)
-    rows = [] if room is None else event_rows.by_seq(txn, room, seq, seq)
-    return rows[0].event_id if rows else None
-
-
-def _find_sent(txn: Transaction, room_id: RoomID, transaction: TransactionId) -> EventID | None:
-    row = event_rows.find_by_transaction(txn, transaction.user_id, transaction.device_id, transaction.txn_id)
-    return None if row is None or row.room != txn.find_interned(room_id) else row.event_id

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
-
-import msgspec
-from msgspec import Meta
+from typing import Any
 
 from homeserver.http.endpoint import RateLimit, endpoint
 from homeserver.http.requester import Requester
-from homeserver.ids import RoomID, UserID
-from homeserver.im.calls import Calls, Verb
+from homeserver.ids import RoomID
+from homeserver.im.calls import BeginCall, Calls, Verb
 from homeserver.users.turn import TurnCredentials
 
 CALLING = RateLimit("message")
-
-
-class BeginCallBody(msgspec.Struct):
-    """`lifetime` in ms: how long the other end may take to answer."""
-
-    offer: dict[str, Any]
-    type: Literal["voice", "video"] = "voice"
-    lifetime: Annotated[int, Meta(ge=1000, le=600_000)] = 60_000
-    invitee: UserID | None = None
 
 
 class CallEndpoints:
@@ -33,17 +21,9 @@ class CallEndpoints:
         self._turn = turn
 
     @endpoint("POST", "/im/v1/conversations/{cid}/calls", rate_limit=CALLING, suspended=False)
-    async def begin_call(self, who: Requester, cid: RoomID, body: BeginCallBody) -> dict[str, Any]:
+    async def begin_call(self, who: Requester, cid: RoomID, body: BeginCall) -> dict[str, Any]:
         """Call whoever is in a conversation."""
-        call_id, event_id = await self._calls.begin(
-            cid,
-            who.user_id,
-            who.device_id,
-            body.offer,
-            kind=body.type,
-            lifetime_ms=body.lifetime,
-            invitee=body.invitee,
-        )
+        call_id, event_id = await self._calls.begin(cid, who, body)
         return {"call_id": call_id, "event_id": event_id}
 
     @endpoint("GET", "/im/v1/calls/turn", rate_limit=RateLimit("turn"))
@@ -56,4 +36,4 @@ class CallEndpoints:
         self, who: Requester, call_id: str, verb: Verb, body: dict[str, Any]
     ) -> dict[str, Any]:
         """Answer, reject or hang up; send candidates; choose an answer; negotiate anew."""
-        return {"event_id": await self._calls.act(call_id, verb, who.user_id, who.device_id, body)}
+        return {"event_id": await self._calls.act(call_id, verb, who, body)}

@@ -13,7 +13,7 @@ from homeserver.http.responses import Empty
 from homeserver.ids import EventID, RoomID, UserID
 from homeserver.im.conversations import Conversations, Which, check_draft
 from homeserver.im.deliveries import Deliveries
-from homeserver.im.messages import OwnView
+from homeserver.im.own_view import OwnView
 from homeserver.im.paging import decode_place, encode_place, page
 from homeserver.im_api.classes import REST, Limit
 from homeserver.rooms.access import RoomAccess

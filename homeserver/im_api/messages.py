@@ -15,7 +15,8 @@ from homeserver.ids import EventID, RoomID, UserID
 from homeserver.im.conversations import Conversations
 from homeserver.im.message_reading import MessageReading, Span
 from homeserver.im.message_shapes import NewMessage
-from homeserver.im.messages import Messages, OwnView, Sent
+from homeserver.im.messages import Messages
+from homeserver.im.own_view import OwnView
 from homeserver.im.paging import decode_place, encode_place, page
 from homeserver.im_api.classes import REST, SEARCH, SEND, Limit
 from homeserver.rooms.search import Search, SearchRequest
@@ -83,7 +84,7 @@ class MessageEndpoints:
     @endpoint("POST", "/im/v1/conversations/{cid}/messages", rate_limit=SEND, suspended=False)
     async def send_message(self, who: Requester, cid: RoomID, body: NewMessage) -> dict[str, Any]:
         """Say something. The same `client_msg_id` again is answered with what was said first."""
-        return _sent(await self._messages.send(who, cid, body))
+        return (await self._messages.send(who, cid, body)).view()
 
     @endpoint("POST", "/im/v1/messages", rate_limit=SEND, suspended=False)
     async def send_message_to_user(self, who: Requester, body: SendToUserBody) -> dict[str, Any]:
@@ -95,12 +96,12 @@ class MessageEndpoints:
         if body.content is not None:
             body.body = body.content
         cid = await self._conversations.with_friend(who.user_id, body.to_user_id)
-        return _sent(await self._messages.send(who, cid, body)) | {"cid": cid}
+        return (await self._messages.send(who, cid, body)).view() | {"cid": cid}
 
     @endpoint("PATCH", "/im/v1/messages/{event_id}", rate_limit=SEND, suspended=False)
     async def edit_message(self, who: Requester, event_id: EventID, body: EditBody) -> dict[str, Any]:
         """Say one's own message differently."""
-        return _sent(await self._messages.edit(who, event_id, body.body))
+        return (await self._messages.edit(who, event_id, body.body)).view()
 
     @endpoint("DELETE", "/im/v1/messages/{event_id}", rate_limit=REST)
     async def delete_message(self, who: Requester, event_id: EventID, query: DeleteQuery) -> Empty:
@@ -132,7 +133,7 @@ class MessageEndpoints:
     async def forward_message(self, who: Requester, event_id: EventID, body: ForwardBody) -> dict[str, Any]:
         """Say somewhere else what was said here."""
         sent = await self._messages.forward(who, event_id, body.to)
-        return {"items": [_sent(each) | {"cid": each.cid} for each in sent]}
+        return {"items": [each.view() | {"cid": each.cid} for each in sent]}
 
 
 class MessageReadingEndpoints:
@@ -200,8 +201,3 @@ class MessageReadingEndpoints:
     async def list_message_readers(self, who: Requester, event_id: EventID) -> dict[str, Any]:
         """Who has read a message."""
         return page(await self._reading.readers(who, event_id), None)
-
-
-def _sent(sent: Sent) -> dict[str, Any]:
-    answer: dict[str, Any] = {"event_id": sent.event_id, "seq": sent.seq, "ts": sent.ts}
-    return answer | {"deduplicated": True} if sent.deduplicated else answer

@@ -19,6 +19,7 @@ from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.registry import Rooms
 from homeserver.rooms.tokens import StreamToken
 from homeserver.runtime.notifier import Notifier
+from homeserver.sync.answer import Answer
 from homeserver.sync.departed import DepartedSections
 from homeserver.sync.feeds import Feed, RoomView
 from homeserver.sync.own_data import StoredOwnData
@@ -46,15 +47,6 @@ class Extras(Protocol):
     async def standing(self, request: SyncRequest) -> Sequence[bytes]:
         """What is told even to a client that is caught up."""
         ...
-
-
-@dataclass(slots=True)
-class Answer:
-    """A `/sync` body; `is_empty` if there is nothing in it but the token."""
-
-    body: bytes
-    token: StreamToken
-    is_empty: bool
 
 
 class Composer:
@@ -100,7 +92,7 @@ class Composer:
         """Everything since `request.since`, as one body."""
         since = request.since
         while True:
-            moved = self._moved(feed, request)
+            moved = self.moved(feed, request)
             told = [(room_id, view.membership) for room_id, view in moved]
             joined: list[tuple[RoomID, RoomView, LiveRoom]] = []
             for room_id, view in moved:
@@ -121,7 +113,7 @@ class Composer:
                     account_data |= await self._own.of_new_rooms(request, new)
             until = self.now()
             # Whoever joined a room meanwhile must be told now: the token says that they know.
-            if told == [(room_id, view.membership) for room_id, view in self._moved(feed, request)]:
+            if told == [(room_id, view.membership) for room_id, view in self.moved(feed, request)]:
                 break
         shown = [await self._joined(request, *each, until, ignored, account_data) for each in joined]
         sections: list[bytes] = [section for section in shown if section]
@@ -145,7 +137,8 @@ class Composer:
                 token = token._replace(to_device=found.to_device)
         return Answer(b"{%b}" % b",".join([_next_batch(token), *parts]), token, is_empty)
 
-    def _moved(self, feed: Feed, request: SyncRequest) -> list[tuple[RoomID, RoomView]]:
+    def moved(self, feed: Feed, request: SyncRequest) -> list[tuple[RoomID, RoomView]]:
+        """The rooms in which something has happened that concerns the user."""
         since, wanted = request.since, request.filter.room
         if since is None or request.full_state:
             found = [

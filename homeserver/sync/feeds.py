@@ -45,6 +45,7 @@ class Feed:
 
     __slots__ = (
         "account_data",
+        "deliveries",
         "device_lists",
         "ephemeral",
         "position",
@@ -63,6 +64,7 @@ class Feed:
         self.presence: dict[UserID, int] = {}
         """Whose presence has changed, and where in the ephemeral counter."""
         self.account_data = position
+        self.deliveries = position
         self.device_lists = position
         self.to_device = position
         self.waiting: list[Deferred[None]] = []
@@ -223,6 +225,8 @@ class Feeds:
             feed.account_data = max(feed.account_data, position)
             if room_id is not None and room_id in feed.rooms:
                 feed.rooms[room_id].moved = max(feed.rooms[room_id].moved, position)
+        elif kind is LogKind.DELIVERY:
+            feed.deliveries = max(feed.deliveries, position)
         elif kind is LogKind.ACCOUNT_DATA or kind is LogKind.PUSH_RULES:
             feed.account_data = max(feed.account_data, position)
         feed.position = max(feed.position, position)

@@ -6,22 +6,43 @@ Spec: https://spec.matrix.org/v1.19/client-server-api/#syncing
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
+from homeserver.rooms.tokens import StreamToken
 from homeserver.runtime.clock import Clock
+from homeserver.sync.answer import Answer
 from homeserver.sync.clients import Watch
-from homeserver.sync.composer import Answer, Composer
 from homeserver.sync.feeds import Feed, Feeds
 from homeserver.sync.request import SyncRequest
 
 MAX_TIMEOUT_MS = 10 * 60 * 1000
 
 
+class Composes(Protocol):
+    """Makes answers: `/sync` bodies, or the IM API's updates."""
+
+    def now(self) -> StreamToken: ...
+
+    def has_news(self, feed: Feed, since: StreamToken) -> bool:
+        """Whether there may be anything to say; False is certain."""
+        ...
+
+    async def nothing(self, request: SyncRequest) -> Answer:
+        """The answer to a client that is caught up."""
+        ...
+
+    async def compose(self, feed: Feed, request: SyncRequest) -> Answer:
+        """Everything since `request.since`."""
+        ...
+
+
 class LongPolls:
     """Serves polls; a poll with nothing new costs a look at the user's feed."""
 
-    def __init__(self, feeds: Feeds, composer: Composer, clock: Clock) -> None:
+    def __init__(self, feeds: Feeds, composer: Composes, clock: Clock) -> None:
         self._feeds = feeds
         self._composer = composer
         self._clock = clock
@@ -53,6 +74,7 @@ class LongPolls:
         now = composer.now()
         if since.ephemeral > now.ephemeral:
             since = since._replace(ephemeral=0)
+            request = replace(request, since=since)
         deadline = self._clock.seconds() + min(max(timeout_ms, 0), MAX_TIMEOUT_MS) / 1000
         while True:
             if composer.has_news(feed, since):
