@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from config import Config
@@ -13,7 +12,12 @@ from homeserver.client_api.oauth import OAuthEndpoints, OAuthMetadataEndpoints
 from homeserver.client_api.oauth_pages import AuthorizationPages, LinkPages, LoginPages
 from homeserver.client_api.pages import Cookies
 from homeserver.client_api.sso import SsoEndpoints
-from homeserver.users.login import PasswordLogin
+from homeserver.client_api.upstream_pages import CALLBACK, UpstreamPages
+from homeserver.http.client import OutboundHttp
+from homeserver.http.gate.addresses import AddressPolicy
+from homeserver.http.gate.fetching import Fetcher
+from homeserver.http.gate.tls import Trust
+from homeserver.users.login import PasswordLogin, SsoFlow
 from homeserver.users.oauth.authorization import Authorizations
 from homeserver.users.oauth.browsers import Browsers
 from homeserver.users.oauth.clients import Clients
@@ -21,10 +25,16 @@ from homeserver.users.oauth.device_grant import DeviceGrants
 from homeserver.users.oauth.self_service import SelfService
 from homeserver.users.oauth.stage import OAUTH, UNSTABLE_OAUTH, Confirmations, OAuthStage
 from homeserver.users.oauth.tokens import OAuthTokens, forget_account, forget_device
+from homeserver.users.upstream.logins import UpstreamLogins
+from homeserver.users.upstream.provider import UpstreamProvider
 
 
 def with_oauth(parts: UserParts, config: Config) -> UserParts:
     """What accounts need to know of OAuth, beside what they know already."""
+    providers = config.identity.oidc_providers
+    if providers or config.identity.oauth.enabled:
+        flow = SsoFlow(providers, is_preferred=config.identity.oauth.enabled)
+        parts = replace(parts, login_methods=[*parts.login_methods, flow])
     if not config.identity.oauth.enabled:
         return parts
     base_url = config.server.base_url
@@ -36,6 +46,20 @@ def with_oauth(parts: UserParts, config: Config) -> UserParts:
     )
 
 
+def upstream_providers(config: Config, surroundings: Surroundings) -> list[UpstreamProvider]:
+    """The upstream providers; their addresses are the operator's, so any may be reached."""
+    if surroundings.network is None:
+        return []
+    trust = Trust(config.federation.federation_custom_ca_list)
+    fetcher = Fetcher(surroundings.network, surroundings.clock, AddressPolicy(()), trust)
+    http = OutboundHttp(fetcher, surroundings.clock)
+    redirect_uri = f"{config.server.base_url}{CALLBACK}"
+    return [
+        UpstreamProvider(one, http, surroundings.clock, redirect_uri=redirect_uri)
+        for one in config.identity.oidc_providers
+    ]
+
+
 class OAuth:
     """Its services; `handlers` are its endpoints and pages."""
 
@@ -44,8 +68,6 @@ class OAuth:
         config: Config,
         surroundings: Surroundings,
         users: Users,
-        *,
-        providers: Sequence[tuple[str, str]] = (),
     ) -> None:
         db, clock, randomness = surroundings.database, surroundings.clock, surroundings.randomness
         section, base_url = config.identity.oauth, config.server.base_url
@@ -58,6 +80,7 @@ class OAuth:
         )
         self.browsers = Browsers(db, clock, randomness, password)
         self.cookies = Cookies(self.browsers, base_url)
+        upstream = [(one.idp_id, one.idp_name) for one in config.identity.oidc_providers]
         self.confirmations = Confirmations(db)
         service = SelfService(
             users.accounts, users.devices, users.profiles, users.deactivation, users.password_attempts
@@ -68,11 +91,25 @@ class OAuth:
                 self.cookies,
                 has_password=config.passwords.is_enabled,
                 has_registration=False,
-                providers=providers,
+                providers=upstream,
             ),
             AccountPages(service, self.confirmations, self.cookies),
-            SsoEndpoints(self.cookies, users.short_tokens, trusted=config.identity.sso.client_whitelist),
+            SsoEndpoints(
+                self.cookies,
+                users.short_tokens,
+                trusted=config.identity.sso.client_whitelist,
+                providers=[idp_id for idp_id, _ in upstream],
+            ),
         ]
+        logins = UpstreamLogins(
+            db,
+            clock,
+            randomness,
+            users.registration,
+            users.usernames,
+            upstream_providers(config, surroundings),
+        )
+        self._pages.append(UpstreamPages(logins, self.browsers, self.cookies))
         self._handlers: list[object] = [
             OAuthMetadataEndpoints(base_url, device_grant=section.device_grant, registration=False),
             OAuthEndpoints(

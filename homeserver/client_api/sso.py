@@ -6,7 +6,7 @@ Spec: https://spec.matrix.org/v1.19/client-server-api/#sso-client-loginauthentic
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -45,10 +45,18 @@ class SsoQuery(msgspec.Struct, rename="camel"):
 class SsoEndpoints:
     """The way through the browser."""
 
-    def __init__(self, cookies: Cookies, tokens: ShortTokens, *, trusted: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        cookies: Cookies,
+        tokens: ShortTokens,
+        *,
+        trusted: Sequence[str] = (),
+        providers: Collection[str] = (),
+    ) -> None:
         self._cookies = cookies
         self._tokens = tokens
         self._trusted = tuple(trusted)
+        self._providers = frozenset(providers)
 
     @endpoint("GET", _V3, auth=Auth.NONE, rate_limit=_LIMIT)
     def redirect_to_sso(self, query: SsoQuery) -> Response:
@@ -69,8 +77,15 @@ class SsoEndpoints:
 
         Spec: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3loginssoredirectidpid
         """
-        check_target(query.redirect_url)
-        raise NotFound(f"there is no identity provider {idp_id}")
+        target = check_target(query.redirect_url)
+        if idp_id not in self._providers:
+            raise NotFound(f"there is no identity provider {idp_id}")
+        back = f"{CONTINUE}?redirectUrl={quote(target, safe='')}"
+        headers = {
+            "Location": f"{CONTINUE}/{quote(idp_id, safe='')}?next={quote(back, safe='')}",
+            "Cache-Control": "no-store",
+        }
+        return Response(302, b"", headers)
 
     @endpoint("GET", CONTINUE, auth=Auth.NONE, rate_limit=_LIMIT)
     async def show_sso(self, query: SsoQuery, request: Request) -> Page:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from config.identity import OidcProvider
 from homeserver.errors import Forbidden, InvalidParam, MatrixError, MissingParam
 from homeserver.ids import ServerName, UserID
 from homeserver.users.accounts import Accounts, check_may_log_in
@@ -119,14 +120,50 @@ class TokenLogin:
         self._get_login_token = get_login_token
 
     def flows(self) -> Sequence[Mapping[str, Any]]:
-        """Offered where sessions may ask for tokens; single sign-on offers it itself."""
-        return [{"type": self.type, "get_login_token": True}] if self._get_login_token else []
+        """Always offered, since single sign-on ends with one; it says whether sessions may ask for tokens too."""
+        return [{"type": self.type, **({"get_login_token": True} if self._get_login_token else {})}]
 
     async def authenticate(self, credentials: Credentials) -> UserID:
         """The user whom the token was issued for."""
         if credentials.token is None:
             raise MissingParam("token is missing")
         return await self._tokens.redeem_login(credentials.token)
+
+
+class SsoFlow:
+    """Single sign-on as it is offered: it ends with a login token, so nobody logs in by it directly.
+
+    Spec: https://spec.matrix.org/v1.19/client-server-api/#sso-client-loginauthentication
+    """
+
+    type = "m.login.sso"
+
+    def __init__(self, providers: Sequence[OidcProvider], *, is_preferred: bool) -> None:
+        flow: dict[str, Any] = {"type": self.type}
+        if providers:
+            flow["identity_providers"] = [_shown(provider) for provider in providers]
+        if is_preferred:
+            # Clients that speak OAuth should, and those that do not come to the same pages.
+            flow["oauth_aware_preferred"] = True
+        self._flow = flow
+
+    def flows(self) -> Sequence[Mapping[str, Any]]:
+        """With the upstream providers that there are."""
+        return [self._flow]
+
+    async def authenticate(self, credentials: Credentials) -> UserID:
+        """Nobody.
+
+        Raises:
+            InvalidParam: always.
+        """
+        raise InvalidParam("single sign-on begins in a browser, and ends with m.login.token")
+
+
+def _shown(provider: OidcProvider) -> dict[str, str]:
+    shown = {"id": provider.idp_id, "name": provider.idp_name}
+    more = {"icon": provider.idp_icon, "brand": provider.idp_brand}
+    return {**shown, **{name: value for name, value in more.items() if value is not None}}
 
 
 class AppserviceLogin:

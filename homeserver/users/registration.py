@@ -20,11 +20,14 @@ from homeserver.users.profiles import DISPLAY_NAME, Profiles
 from homeserver.users.sessions import NewSession, Session, Sessions
 from homeserver.users.stages import REGISTRATION_TOKEN, TERMS
 from homeserver.users.usernames import UserInUse
-from storage import registration_tokens, threepids, users
+from storage import registration_tokens, threepids, upstream, users
 from storage.database import Database
 from storage.threepids import Threepid
 from storage.transaction import Transaction
 from storage.users import Account
+
+UPSTREAM = "im.hearth.upstream"
+"""The result of a login through an upstream provider: its ID, and the user's there."""
 
 _ADDRESSES = {"m.login.email.identity": "email", "m.login.msisdn": "msisdn"}
 
@@ -139,6 +142,10 @@ class Registration:
                 threepids.add(
                     txn, user.user_id, Threepid(medium, proved["address"], proved["validated_at"], now_ms)
                 )
+        if UPSTREAM in user.results:
+            provider, subject = user.results[UPSTREAM]
+            if not upstream.link(txn, provider, subject, user.user_id):
+                raise Forbidden("you have just got an account in another browser")
         if TERMS in user.results:
             version = msgspec.json.encode(user.results[TERMS], order="sorted").decode()
             users.update(txn, user.user_id, consent_version=version, consent_ms=now_ms)

@@ -56,3 +56,24 @@ CREATE TABLE browser_sessions (
 );
 CREATE INDEX browser_sessions_user ON browser_sessions (user_name);
 CREATE INDEX browser_sessions_age ON browser_sessions (expires_ms);
+
+-- Logins through an upstream provider that are under way, each in one browser; claims once the provider has spoken
+-- and the user has still to choose a name.
+CREATE TABLE upstream_logins (
+    state_hash BLOB PRIMARY KEY,
+    browser_hash BLOB NOT NULL,
+    provider TEXT NOT NULL,
+    next_path TEXT NOT NULL,
+    expires_ms BIGINT NOT NULL,
+    claims BLOB
+);
+CREATE INDEX upstream_logins_age ON upstream_logins (expires_ms);
+
+-- Who is who at the upstream providers.
+CREATE TABLE external_ids (
+    provider TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    user_name BIGINT NOT NULL,
+    PRIMARY KEY (provider, subject)
+) WITHOUT ROWID;
+CREATE INDEX external_ids_user ON external_ids (user_name);
