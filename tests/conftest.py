@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import pytest
 import structlog
+from hypothesis import settings
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 
 from homeserver.runtime.clock import Clock
@@ -20,6 +21,10 @@ from homeserver.runtime.random import Randomness, SeededRandomness
 from homeserver.runtime.tasks import Tasks
 from tests.fixtures.databases import clock, database, empty_engine, engine, notifier, postgres_server, reactor
 from tests.fixtures.reactor import VirtualReactor
+
+# How long an example takes says something of the machine's load, and nothing of the code.
+settings.register_profile("hearth", deadline=None)
+settings.load_profile("hearth")
 
 __all__ = ["clock", "database", "empty_engine", "engine", "notifier", "postgres_server", "reactor"]
 
