@@ -26,7 +26,6 @@ PENDING = frozenset(
         "email.invite_client_location",
         "email.notif_for_new_users",
         "federation.allow_device_name_lookup_over_federation",
-        "federation.allow_profile_lookup_over_federation",
         "federation.federation.max_long_retries",
         "federation.federation.max_long_retry_delay_ms",
         "federation.federation.max_short_retries",
@@ -61,7 +60,6 @@ PENDING = frozenset(
         "rooms.filter_timeline_limit",
         "rooms.forgotten_room_retention_period_ms",
         "server.admin_contact",
-        "server.allow_public_rooms_over_federation",
         "server.cluster_secret",
         "web_client",
     }

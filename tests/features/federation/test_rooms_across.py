@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.harness.network import Network
+from tests.harness.network import LATENCY_S, Network
 from tests.harness.refusals import refused
 from tests.harness.server import Server
 from tests.harness.user import User
@@ -121,6 +121,44 @@ async def test_who_knocks_is_let_in(alice: User, bob: User, version: str) -> Non
     await bob.sees(room, membership="invite")
     await bob.joins(room)
     await alice.sees(room, member={bob: "join"})
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_an_invitation_is_taken_back(alice: User, bob: User, version: str) -> None:
+    room = await alice.creates_room(inviting=bob, version=version)
+    await bob.sees(room, membership="invite")
+    await alice.kicks(room, bob)
+    await bob.sees(room, membership="leave")
+    await alice.invites(room, bob)
+    await bob.sees(room, membership="invite")
+    await alice.bans(room, bob)
+    await bob.sees(room, membership="leave")
+
+
+async def test_a_knock_is_refused(alice: User, bob: User) -> None:
+    room = await alice.creates_room(
+        initial_state=[{"type": "m.room.join_rules", "state_key": "", "content": {"join_rule": "knock"}}]
+    )
+    await bob.knocks(room, via=["one.test"])
+    await alice.sees(room, member={bob: "knock"})
+    await alice.kicks(room, bob)
+    await bob.sees(room, membership="leave")
+
+
+async def test_a_kick_that_comes_late_does_not_end_a_new_invitation(
+    one: Server, alice: User, bob: User, network: Network
+) -> None:
+    room = await alice.creates_room(inviting=bob)
+    network.fault = lambda _, request: -1 if "/send/" in request.uri else LATENCY_S
+    await alice.kicks(room, bob)
+    await alice.invites(room, bob)
+    await bob.sees(room, membership="invite")
+    network.fault = None
+    await one.passes(600)
+    kicks = [request for origin, request in network.requests if "/send/" in request.uri]
+    assert len(kicks) > 1, "the kick never came"
+    await bob.syncs()
+    assert bob.room(room).membership == "invite"
 
 
 async def test_a_knock_is_taken_back(alice: User, bob: User) -> None:

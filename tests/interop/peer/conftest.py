@@ -105,3 +105,15 @@ def sam(reactor: AsyncioReactor, synapse: Place) -> Person:
     """Somebody new on Synapse."""
     person: Person = reactor.drive(synapse.user("sam"))
     return person
+
+
+@pytest.fixture(params=["hearth", "synapse"])
+def host(request: pytest.FixtureRequest, alice: Person, sam: Person) -> Person:
+    """Who makes the room: every such scenario is played with either server as the resident one."""
+    return alice if request.param == "hearth" else sam
+
+
+@pytest.fixture
+def guest(host: Person, alice: Person, sam: Person) -> Person:
+    """Somebody on the other server."""
+    return sam if host is alice else alice

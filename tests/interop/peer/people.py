@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import aiohttp
 from yarl import URL
@@ -14,6 +15,8 @@ from tests.harness.configuration import PASSWORD
 from tests.harness.process import ServerProcess
 from tests.harness.user import Session, User
 from tests.harness.watch import Watch
+
+T = TypeVar("T")
 
 ANSWERS_WITHIN_S = 60
 PATIENCE_MS = 20_000
@@ -40,6 +43,23 @@ class Person(User):
     async def waits_until(self, holds: Any, what: str, *, within_ms: int = PATIENCE_MS) -> None:
         """See `User.waits_until`; other processes are not always quick."""
         await super().waits_until(holds, what, within_ms=max(within_ms, PATIENCE_MS))
+
+    async def waits_for(self, ask: Callable[[], Awaitable[T]], wanted: T) -> None:
+        """Ask until the answer is the wanted one; between two questions, hear what is new."""
+        ends = _now_ms() + PATIENCE_MS
+        found = await ask()
+        while found != wanted:
+            assert _now_ms() < ends, f"{self.user_id} finds {found}, not {wanted}"
+            await self.syncs(timeout_ms=200)
+            found = await ask()
+
+    async def sees_redacted(self, room: str, event_id: str) -> None:
+        """Wait until this server shows the event without its content."""
+
+        async def content() -> Any:
+            return (await self.event(room, event_id))["content"]
+
+        await self.waits_for(content, {})
 
 
 class Place:
