@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from homeserver.ids import EventID, RoomID, UserID
+from homeserver.ids import EventID
 from storage import events as event_rows
 from storage.events import EventRow
 from storage.im_conversations import COUNTABLE
-from storage.transaction import Slot, Transaction
+from storage.transaction import Transaction
 
 
 class Reactions(NamedTuple):
@@ -18,16 +18,6 @@ class Reactions(NamedTuple):
     key: str
     total: int
     mine: EventID | None
-
-
-class Delivery(NamedTuple):
-    """How far a conversation has come to one reader's devices."""
-
-    room_id: RoomID
-    user_id: UserID
-    event_id: EventID
-    event_position: int
-    ts: int
 
 
 def span(txn: Transaction, room: int) -> tuple[int, int] | None:
@@ -102,51 +92,6 @@ def find_sent(
         txn.find_interned(room_id),
     )
     return next((EventID(event_id) for device, event_id in rows if device == device_id), None)
-
-
-def save_delivery(
-    txn: Transaction, room_id: str, user_id: str, event: EventRow, ts: int, position: Slot
-) -> None:
-    txn.put(
-        "im_deliveries",
-        ("room", "user_name", "event_id", "event_position", "ts", "position"),
-        (txn.intern(room_id), txn.intern(user_id), event.event_id, event.position or 0, ts, position),
-        ("room", "user_name"),
-    )
-
-
-def find_delivery(txn: Transaction, room_id: str, user_id: str) -> int:
-    """The position up to which the room has come to the user's devices."""
-    room, user = txn.find_interned(room_id), txn.find_interned(user_id)
-    return int(
-        txn.value("SELECT event_position FROM im_deliveries WHERE room = ? AND user_name = ?", room, user)
-        or 0
-    )
-
-
-def deliveries(txn: Transaction, room_id: str) -> list[Delivery]:
-    rows = txn.all(
-        "SELECT n.value, d.event_id, d.event_position, d.ts FROM im_deliveries d"
-        " JOIN names n ON n.nid = d.user_name WHERE d.room = ?",
-        txn.find_interned(room_id),
-    )
-    return [
-        Delivery(RoomID(room_id), UserID(user), EventID(event_id), int(position), int(ts))
-        for user, event_id, position, ts in rows
-    ]
-
-
-def newest_of_others(txn: Transaction, room_id: str, user_id: str, position: int) -> EventRow | None:
-    """The newest message at or before a place that somebody else sent."""
-    room, user = txn.find_interned(room_id), txn.find_interned(user_id)
-    row = txn.one(
-        "SELECT number FROM events WHERE room = ? AND position <= ? AND sender <> ? AND seq IS NOT NULL"
-        " AND state_key IS NULL AND flags & 7 = 0 ORDER BY position DESC LIMIT 1",
-        room,
-        position,
-        user,
-    )
-    return None if row is None else event_rows.by_number(txn, [row[0]])[row[0]]
 
 
 def _marks(values: Sequence[object]) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from homeserver.ids import NAMESPACE
+
 TYPING = "m.typing"
 RECEIPT = "m.receipt"
 PRESENCE = "m.presence"
@@ -17,6 +19,8 @@ DIRECT_TO_DEVICE = "m.direct_to_device"
 DEVICE_LIST_UPDATE = "m.device_list_update"
 SIGNING_KEY_UPDATE = "m.signing_key_update"
 SIGNING_KEY_UPDATE_UNSTABLE = "org.matrix.signing_key_update"
+DELIVERY = f"{NAMESPACE}delivery"
+"""Ours, which other servers ignore: what has come to the devices of a user of the server that says so."""
 
 
 class Typing(msgspec.Struct):
@@ -90,6 +94,17 @@ class SigningKeyUpdate(msgspec.Struct, omit_defaults=True):
     user_id: str
     master_key: dict[str, Any] | None = None
     self_signing_key: dict[str, Any] | None = None
+
+
+class DeliveryMark(msgspec.Struct):
+    """Up to which event a room has come to somebody's devices, and when."""
+
+    event_id: str
+    ts: int
+
+
+def delivery_content(room_id: str, user_id: str, event_id: str, ts: int) -> dict[str, Any]:
+    return {room_id: {user_id: {"event_id": event_id, "ts": ts}}}
 
 
 def typing_content(room_id: str, user_id: str, *, typing: bool) -> dict[str, Any]:

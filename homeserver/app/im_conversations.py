@@ -54,7 +54,15 @@ class ConversationServices:
         )
         self.own_view = OwnView(db, rooms.access, rooms.read_markers, own, clock)
         self.reading = MessageReading(db, rooms.access, self.views, follower)
-        self.deliveries = Deliveries(db, rooms.rooms, surroundings.notifier, clock, surroundings.tasks)
+        self.deliveries = Deliveries(
+            db,
+            rooms.rooms,
+            surroundings.notifier,
+            clock,
+            surroundings.tasks,
+            server_name=config.server.server_name,
+            tells_others=config.im.delivered_receipts,
+        )
         self._handlers: list[object] = [
             ConversationEndpoints(
                 self.conversations, self.own_view, self.deliveries, rooms.typing, rooms.access

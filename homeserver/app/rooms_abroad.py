@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from config import Config
 from federation.inbound.edus import EduHandler, EduHandlers, PassingEdus
 from federation.inbound.history import RoomHistoryEndpoints
@@ -113,6 +115,7 @@ class FederationServices:
         e2ee: E2ee,
         users: Users,
         spaces: Spaces,
+        more_edus: Mapping[str, EduHandler],
     ) -> None:
         server_name = config.server.server_name
         db, clock = surroundings.database, surroundings.clock
@@ -138,7 +141,7 @@ class FederationServices:
             signing_key=core.signing_key,
         )
         passing = PassingEdus(db, core.rooms, rooms.typing, rooms.receipts, presence, clock)
-        edus: dict[str, EduHandler] = {**passing.handlers(), **encryption_edus(e2ee)}
+        edus: dict[str, EduHandler] = {**passing.handlers(), **encryption_edus(e2ee), **more_edus}
         self._handlers: list[object] = [
             TransactionEndpoints(db, abroad.receiving, EduHandlers(edus), clock),
             HandshakeEndpoints(hosting, server_name=server_name),

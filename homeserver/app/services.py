@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from config import Config
+from federation.wire.edus import DELIVERY
 from homeserver.app.appservices import registered
 from homeserver.app.assistance import Assistance
 from homeserver.app.e2ee import E2ee, E2eeParts, user_parts
@@ -100,6 +101,9 @@ class Services:
             appservices,
             self.mail.mailer,
         )
+        self.im = ImServices(config, surroundings, self.users, self.rooms, self.presence)
+        if config.im.enabled:
+            self.sync.clients.subscribe(self.im.talk.deliveries.synced)
         self.federation = FederationServices(
             config,
             surroundings,
@@ -110,11 +114,11 @@ class Services:
             self.e2ee,
             self.users,
             self.features.spaces.spaces,
+            {DELIVERY: self.im.talk.deliveries.receive} if config.im.enabled else {},
         )
         self.audience = PresenceAudience(db, self.rooms.rooms, self.sync.feeds, notifier)
         self.assistance = Assistance(config, surroundings, self.rooms)
         self.media = MediaServices(config, surroundings, federation.media)
-        self.im = ImServices(config, surroundings, self.users, self.rooms, self.presence)
         self.social = SocialServices(
             config, surroundings, self.rooms, self.im.follower, self.im.talk.speaking
         )

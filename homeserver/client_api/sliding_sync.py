@@ -15,6 +15,7 @@ from homeserver.http.rate_limit import RateLimiter
 from homeserver.http.request import Request
 from homeserver.http.requester import Requester
 from homeserver.ids import RoomID, is_room_id
+from homeserver.rooms.tokens import StreamToken, parse_token
 from homeserver.sync.clients import SyncClients
 from homeserver.sync.request import SyncRequest
 from homeserver.sync.sliding.engine import SlidingSync
@@ -204,7 +205,8 @@ class SlidingSyncEndpoints:
                 await pending
         everything = self._clients.find_filter(who.user_id, None)
         if everything is not None:
-            self._clients.seen(SyncRequest(who.user_id, who.device_id, everything), set_presence)
+            seen = SyncRequest(who.user_id, who.device_id, everything, since=_place(wanted.pos))
+            self._clients.seen(seen, set_presence)
         with self._clients.watch(who) as watch:
             return await self._engine.sync(wanted, request.on_disconnect, watch)
 
@@ -213,6 +215,14 @@ def _pattern(who: Requester, kind: str | None, key: str | None) -> Pattern:
     """A pattern of either dialect; `*` and nothing match anything."""
     state_key = who.user_id if key == "$ME" else key
     return None if kind == "*" else kind, None if state_key == "*" else state_key
+
+
+def _place(pos: str | None) -> StreamToken | None:
+    """What the device says that it has; whether the `pos` is any good the engine decides."""
+    try:
+        return None if pos is None else parse_token(pos)
+    except InvalidParam:
+        return None
 
 
 def _ranges(ranges: list[tuple[int, int]] | None) -> list[tuple[int, int]] | None:

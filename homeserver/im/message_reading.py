@@ -9,6 +9,7 @@ from homeserver.errors import InvalidParam, NotFound
 from homeserver.http.requester import Requester
 from homeserver.ids import EventID, RoomID, UserID
 from homeserver.im.conversations import KINDS
+from homeserver.im.deliveries import is_followed
 from homeserver.im.follower import Follower
 from homeserver.im.message_views import MessageViews, mark_late
 from homeserver.rooms.access import RoomAccess
@@ -16,12 +17,9 @@ from homeserver.rooms.live_room import LiveRoom, ReceiptKey
 from homeserver.rooms.loading import timeline_events
 from homeserver.rooms.timeline import TimelineEvent
 from storage import events as event_rows
-from storage import im_conversations, im_messages
+from storage import im_conversations, im_deliveries, im_messages
 from storage.database import Database
 from storage.transaction import Transaction
-
-MAX_DELIVERED_MEMBERS = 200
-"""In larger groups nobody is told what has come to whom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +103,8 @@ class MessageReading:
         others = [user for user in room.joined if user != who.user_id]
         read = sorted(user for user in others if _has_read(room, user, entry.position))
         delivered = set(read)
-        if len(others) < MAX_DELIVERED_MEMBERS:
-            for each in await self._db.read(im_messages.deliveries, room.room_id):
+        if is_followed(room):
+            for each in await self._db.read(im_deliveries.list_of_room, room.room_id):
                 if each.event_position >= entry.position and each.user_id in room.joined:
                     delivered.add(each.user_id)
         delivered.discard(who.user_id)

@@ -6,6 +6,7 @@ Spec: https://spec.matrix.org/v1.19/client-server-api/#filtering
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -21,6 +22,9 @@ from storage import filters as filter_rows
 from storage.database import Database
 
 REMEMBERED = 5_000
+
+Received = Callable[[UserID, int], None]
+"""Told that a device of a user has everything up to a position."""
 
 
 class PresenceWatch(Protocol):
@@ -72,6 +76,7 @@ class SyncClients:
         self._presence = presence
         self._feeds = feeds
         self._watches: dict[UserID, set[Watch]] = {}
+        self._listeners: list[Received] = []
         sessions.subscribe(self._session_changed)
         self._default = parse_filter({})
         self._filters: OrderedDict[tuple[UserID, str], Filter] = OrderedDict()
@@ -116,8 +121,15 @@ class SyncClients:
         return parsed
 
     def seen(self, request: SyncRequest, set_presence: str) -> None:
-        """The device is there."""
+        """The device is there, and has what came before the place from which it asks."""
         self._presence.syncing(request.user_id, set_presence)
+        if request.since is not None and request.is_acknowledged:
+            for listener in self._listeners:
+                listener(request.user_id, request.since.position)
+
+    def subscribe(self, listener: Received) -> None:
+        """Be told what devices have received. It must be cheap: every poll says so."""
+        self._listeners.append(listener)
 
     def watch(self, who: Requester) -> Watch:
         """For the time of a poll: is the session still there when it wakes?"""
