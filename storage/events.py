@@ -240,6 +240,12 @@ def first_position(txn: Transaction, room: int) -> int:
     return min(0, int(txn.value("SELECT MIN(position) FROM events WHERE room = ?", room) or 0))
 
 
+def first_seq(txn: Transaction, room: int) -> int:
+    """The lowest sequence number of the room's events; what comes to stand before them counts down from it."""
+    found = txn.value("SELECT MIN(seq) FROM events WHERE room = ? AND seq IS NOT NULL", room)
+    return 1 if found is None else min(1, int(found))
+
+
 def last_number(txn: Transaction) -> int:
     return int(txn.value("SELECT COALESCE(MAX(number), 0) FROM events") or 0)
 

@@ -13,12 +13,11 @@ from storage.transaction import Transaction
 
 
 class RoomHead(NamedTuple):
-    """Where a room is: the state after its extremities, those extremities with their depths, and sequence numbers."""
+    """The state after a room's extremities, those with their depths, and the last sequence number."""
 
     state_root: NodeHash
     extremities: dict[EventID, int]
     last_seq: int
-    first_seq: int
 
 
 def find(txn: Transaction, room_id: str) -> tuple[int, str] | None:
@@ -38,25 +37,24 @@ def create(txn: Transaction, room_id: str, version: str) -> int:
 
 
 def load_head(txn: Transaction, room: int) -> RoomHead | None:
-    row = txn.one("SELECT state_root, extremities, last_seq, first_seq FROM room_heads WHERE room = ?", room)
+    row = txn.one("SELECT state_root, extremities, last_seq FROM room_heads WHERE room = ?", room)
     if row is None:
         return None
-    root, extremities, last_seq, first_seq = row
+    root, extremities, last_seq = row
     return RoomHead(
-        NodeHash(bytes(root)), msgspec.json.decode(extremities, type=dict[EventID, int]), last_seq, first_seq
+        NodeHash(bytes(root)), msgspec.json.decode(extremities, type=dict[EventID, int]), last_seq
     )
 
 
 def save_head(txn: Transaction, room: int, head: RoomHead) -> None:
     txn.put(
         "room_heads",
-        ("room", "state_root", "extremities", "last_seq", "first_seq"),
+        ("room", "state_root", "extremities", "last_seq"),
         (
             room,
             head.state_root,
             msgspec.json.encode(head.extremities).decode(),
             head.last_seq,
-            head.first_seq,
         ),
         ("room",),
     )

@@ -53,7 +53,7 @@ class ConversationServices:
             recall_window_ms=recall_window_ms,
         )
         self.own_view = OwnView(db, rooms.access, rooms.read_markers, own, clock)
-        self.reading = MessageReading(db, rooms.access, self.views, follower)
+        self.reading = MessageReading(db, rooms.access, rooms.history, self.views, follower)
         self.deliveries = Deliveries(
             db,
             rooms.rooms,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from homeserver.im.deliveries import is_followed
 from homeserver.im.follower import Follower
 from homeserver.im.message_views import MessageViews, mark_late
 from homeserver.rooms.access import RoomAccess
+from homeserver.rooms.history import History
 from homeserver.rooms.live_room import LiveRoom, ReceiptKey
 from homeserver.rooms.loading import timeline_events
 from homeserver.rooms.timeline import TimelineEvent
@@ -32,12 +34,19 @@ class Span:
     limit: int = 20
 
 
+MAX_FETCHES = 10
+"""How often one request asks other servers for more of a room's past."""
+
+
 class MessageReading:
     """Reads messages for users."""
 
-    def __init__(self, db: Database, access: RoomAccess, views: MessageViews, follower: Follower) -> None:
+    def __init__(
+        self, db: Database, access: RoomAccess, history: History, views: MessageViews, follower: Follower
+    ) -> None:
         self._db = db
         self._access = access
+        self._history = history
         self._views = views
         self._follower = follower
 
@@ -52,6 +61,10 @@ class MessageReading:
         sight = await self._access.sight(cid, who.user_id)
         room = sight.room
         found, span = await self._db.read(_page, room, wanted, sight.position)
+        for _ in range(MAX_FETCHES):
+            if not _reaches_back(wanted, found) or not await self._history.fetch_earlier(room):
+                break
+            found, span = await self._db.read(_page, room, wanted, sight.position)
         items = await self._views.show(room, who.user_id, who.device_id, found)
         mark_late(items)
         answer: dict[str, Any] = {"items": items}
@@ -61,7 +74,7 @@ class MessageReading:
             assert first is not None and last is not None
             if wanted.after is not None and last < span[1]:
                 answer["next_batch"] = f"a{last}"
-            elif wanted.after is None and first > span[0]:
+            elif wanted.after is None and (first > span[0] or room.has_gap):
                 answer["next_batch"] = f"b{first}"
         return answer
 
@@ -129,6 +142,16 @@ class MessageReading:
 def _has_read(room: LiveRoom, user: UserID, position: int) -> bool:
     keys = (ReceiptKey(user, "m.read", ""), ReceiptKey(user, "m.read", "main"))
     return any((receipt := room.receipts.get(key)) and receipt.event_position >= position for key in keys)
+
+
+def _reaches_back(wanted: Span, found: Sequence[TimelineEvent]) -> bool:
+    """Whether a page would have held older messages, had there been any."""
+    if wanted.after is not None:
+        return False
+    if wanted.around is None:
+        return len(found) < wanted.limit
+    first = wanted.around - wanted.limit // 2
+    return not found or (found[0].seq or 0) > first
 
 
 def _page(

@@ -80,9 +80,7 @@ def persist(txn: Transaction, append: Append, server_name: ServerName) -> None:
     backward_extremities.open_all(txn, number, append.gaps)
     room_rows.save_state_nodes(txn, number, append.new_nodes)
     head = append.head
-    room_rows.save_head(
-        txn, number, room_rows.RoomHead(head.root, dict(head.extremities), head.last_seq, head.first_seq)
-    )
+    room_rows.save_head(txn, number, room_rows.RoomHead(head.root, dict(head.extremities), head.last_seq))
     last = next((slot for slot in reversed(slots) if slot is not None), None)
     for key, changed in append.state_changes.items():
         if key[0] == "m.room.member" and changed is not None:

@@ -140,7 +140,7 @@ class Arrival:
         if takes_seq(join):
             last_seq += 1
             entry.seq = last_seq
-        head = Head(after, {join.event_id: join.depth}, changes, last_seq, room.head.first_seq)
+        head = Head(after, {join.event_id: join.depth}, changes, last_seq)
         room.nodes.update(nodes)
         room.head = head
         room.partial_state = admission.members_omitted

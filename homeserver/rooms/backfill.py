@@ -34,6 +34,7 @@ from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.numbers import EventNumbers
 from homeserver.rooms.registry import Rooms
 from homeserver.rooms.resolution import Resolved, StoredRoom
+from homeserver.rooms.sequence import takes_seq
 from homeserver.rooms.timeline import TimelineEvent
 from homeserver.rooms.turns import Turns
 from storage import auth_citations, backward_extremities
@@ -234,6 +235,7 @@ def _store(txn: Transaction, room: LiveRoom, placed: _Placed) -> None:
     shown = [entry for entry in entries if not entry.flags & EventFlag.REJECTED]
     first = event_rows.first_position(txn, number) - len(shown)
     positions = {entry.event.event_id: first + place for place, entry in enumerate(shown)}
+    seqs = _numbered(shown, event_rows.first_seq(txn, number))
     redacted: list[Redacted] = []
     for entry in entries:
         event = entry.event
@@ -253,7 +255,7 @@ def _store(txn: Transaction, room: LiveRoom, placed: _Placed) -> None:
             sender=event.sender,
             origin_server_ts=event.origin_server_ts,
             flags=entry.flags,
-            seq=None,
+            seq=seqs.get(event.event_id),
             state_before=entry.state_before,
             replaces=entry.replaced_number,
             notify=None,
@@ -270,6 +272,12 @@ def _store(txn: Transaction, room: LiveRoom, placed: _Placed) -> None:
         backward_extremities.close(txn, number, event_id)
     has_gap = backward_extremities.exist(txn, number)
     txn.after_commit(_stored, room, redacted, has_gap=has_gap)
+
+
+def _numbered(shown: Sequence[TimelineEvent], first: int) -> dict[EventID, int]:
+    """Sequence numbers for what stood before `first`: downwards without a gap, from the newest."""
+    taking = [entry.event.event_id for entry in reversed(shown) if takes_seq(entry.event)]
+    return {event_id: first - 1 - place for place, event_id in enumerate(taking)}
 
 
 def _stored(room: LiveRoom, redacted: Sequence[Redacted], *, has_gap: bool) -> None:

@@ -154,6 +154,10 @@ class History:
         page.more = True
         return page
 
+    async def fetch_earlier(self, room: LiveRoom) -> bool:
+        """Ask other servers for what was before everything that is known here; whether any came."""
+        return room.has_gap and await self._earlier.fetch(room)
+
     async def nearest(
         self, room: LiveRoom, user_id: UserID, ts: int, *, forwards: bool
     ) -> TimelineEvent | None:

@@ -185,13 +185,15 @@ class Incoming:
         event, head = entry.event, room.head
         if judged.may_redact:
             append.may_redact = frozenset({event.event_id})
+        if takes_seq(event):
+            # By arrival, for what is late as well: a conversation never changes its order.
+            head = replace(head, last_seq=head.last_seq + 1)
+            entry.seq = head.last_seq
         if judged.is_past:
+            room.head = append.head = head
             return
         extremities = {key: depth for key, depth in head.extremities.items() if key not in event.prev_events}
         extremities[event.event_id] = event.depth
-        if takes_seq(event):
-            head = replace(head, last_seq=head.last_seq + 1)
-            entry.seq = head.last_seq
         append.alarm = find_losses(event, judged.changes, room.head_state)
         append.new_nodes.update(judged.current.new_nodes)
         append.state_changes = judged.changes
@@ -206,7 +208,6 @@ class Incoming:
             extremities,
             {**head.pending, **judged.changes},
             head.last_seq,
-            head.first_seq,
         )
         entry.notified = notified_by(room, event)
 

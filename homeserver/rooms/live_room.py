@@ -61,7 +61,6 @@ class Head:
     pending: Mapping[StateKey, Event | None] = field(default_factory=dict)
     """State events that are not committed yet."""
     last_seq: int = 0
-    first_seq: int = 1
 
     @property
     def depth(self) -> int:

@@ -76,7 +76,7 @@ def load_room(
         room_id,
         version,
         server_name=server_name,
-        head=Head(stored.state_root, stored.extremities, {}, stored.last_seq, stored.first_seq),
+        head=Head(stored.state_root, stored.extremities, {}, stored.last_seq),
         nodes=nodes,
         state=state,
         timeline=Timeline(entries, start),

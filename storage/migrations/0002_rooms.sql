@@ -15,8 +15,7 @@ CREATE TABLE room_heads (
     room BIGINT PRIMARY KEY,
     state_root BLOB NOT NULL,
     extremities TEXT NOT NULL,
-    last_seq BIGINT NOT NULL,
-    first_seq BIGINT NOT NULL
+    last_seq BIGINT NOT NULL
 );
 
 CREATE TABLE events (
