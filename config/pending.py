@@ -33,7 +33,6 @@ PENDING = frozenset(
         "federation.federation_metrics_domains",
         "federation.http_proxy",
         "identity.jwt_config.display_name_claim",
-        "identity.oauth.allow_legacy_login",
         "identity.oidc_providers.backchannel_logout_enabled",
         "identity.oidc_providers.update_profile_information",
         "identity.oidc_providers.user_mapping_provider.config.picture_template",

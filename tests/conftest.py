@@ -25,6 +25,7 @@ from tests.fixtures.reactor import VirtualReactor
 # How long an example takes says something of the machine's load, and nothing of the code.
 settings.register_profile("hearth", deadline=None)
 settings.load_profile("hearth")
+pytest_plugins = ["tests.conformance.whole_run"]
 
 __all__ = ["clock", "database", "empty_engine", "engine", "notifier", "postgres_server", "reactor"]
 

@@ -197,8 +197,11 @@ class Users:
             forget_forced_upon_leave=config.rooms.forget_rooms_on_leave,
         )
         well_known = {"m.homeserver": {"base_url": config.server.base_url}}
+        has_legacy_login = config.identity.oauth.allow_legacy_login or not config.identity.oauth.enabled
         return [
-            RegisterEndpoints(self.open_registration, self.registration_tokens),
+            RegisterEndpoints(
+                self.open_registration, self.registration_tokens, is_for_users=has_legacy_login
+            ),
             SharedSecretRegistrationEndpoints(
                 self.registration,
                 self.usernames,
@@ -211,6 +214,7 @@ class Users:
                 self.short_tokens,
                 config.tokens.login_via_existing_session,
                 well_known=well_known if config.server.public_baseurl else None,
+                is_for_users=has_legacy_login,
             ),
             TokenEndpoints(self.sessions),
             DeviceEndpoints(self.devices, self.interactive_auth),

@@ -49,7 +49,7 @@ class Networks:
         """Places ("location") or people ("user") of a network.
 
         Raises:
-            NotFound: no service speaks the protocol.
+            NotFound: no service speaks the protocol, or none knows of such a place or person.
         """
         speakers = self._speakers(name)
         if not speakers:
@@ -57,7 +57,11 @@ class Networks:
         return await self._all(speakers, f"{what}/{name}", fields)
 
     async def look_back(self, what: str, query: Mapping[str, str]) -> list[Any]:
-        """What an alias or a user ID stands for elsewhere: `what` is "location" or "user"."""
+        """What an alias or a user ID stands for elsewhere: `what` is "location" or "user".
+
+        Raises:
+            NotFound: nothing, as far as any service knows.
+        """
         speakers = [each for each in self._appservices.all if each.registration.protocols]
         return await self._all(speakers, what, query)
 
@@ -88,7 +92,10 @@ class Networks:
         asking = [Deferred.fromCoroutine(self._client.look_up(service, path, query)) for service in services]
         answers: list[Any] = await gatherResults(asking)
         found = [each for answer in answers if isinstance(answer, list) for each in answer]
-        return [each for each in found if isinstance(each, dict)]
+        known = [each for each in found if isinstance(each, dict)]
+        if not known:
+            raise NotFound("no application service knows it")
+        return known
 
 
 def _instances(service: Appservice, instances: Any) -> list[dict[str, Any]]:

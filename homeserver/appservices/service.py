@@ -11,6 +11,7 @@ from homeserver.appservices.ephemera import Ephemera, PresenceSource
 from homeserver.appservices.follower import Following, ServiceFollower
 from homeserver.appservices.interest import Interest
 from homeserver.errors import Forbidden, MatrixError, RemoteError
+from homeserver.http.gate.exchange import NoAnswerInTime
 from homeserver.http.gate.reading import Answer
 from homeserver.http.wire import encode_json
 from homeserver.ids import RoomAlias, ServerName, UserID, domain_of
@@ -95,7 +96,7 @@ class Asking:
 
         Raises:
             Forbidden: whoever asks is not the service.
-            PingFailed: it did not answer well.
+            PingFailed, PingTimedOut: it did not answer well, or not in time.
             MatrixError: it has no URL.
         Spec: https://spec.matrix.org/v1.19/application-service-api/#pinging
         """
@@ -111,6 +112,8 @@ class Asking:
             )
         except BadStatus as error:
             raise PingFailed(str(error), error.answer) from error
+        except NoAnswerInTime as error:
+            raise PingTimedOut(str(error)) from error
         except RemoteError as error:
             raise PingFailed(str(error)) from error
         return int((self._clock.seconds() - began) * 1000)
@@ -127,3 +130,10 @@ class PingFailed(MatrixError):
         if answer is not None:
             body = answer.body[:MAX_BODY_SHOWN].decode("utf-8", "replace")
             self.extra = {"status": answer.status, "body": body}
+
+
+class PingTimedOut(MatrixError):
+    """The service did not answer its server in time."""
+
+    status = 504
+    errcode = "M_CONNECTION_TIMEOUT"

@@ -106,6 +106,8 @@ class EmailValidationEndpoints:
 
         Spec: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3account3pidmsisdnrequesttoken
         """
+        if not self._may_add:
+            raise Forbidden("addresses cannot be changed on this server")
         raise MediumNotSupported("phone numbers cannot be confirmed on this server")
 
     @endpoint("GET", SUBMIT, auth=Auth.NONE, rate_limit=RateLimit("email_link", by_address=True))

@@ -16,7 +16,7 @@ from homeserver.http.request import Request
 from homeserver.http.requester import Requester
 from homeserver.ids import UserID
 from homeserver.users.interactive_auth import InteractiveAuth
-from homeserver.users.login import Credentials, Login
+from homeserver.users.login import AppserviceLogin, Credentials, Login
 from homeserver.users.sessions import NewSession
 from homeserver.users.short_tokens import ShortTokens
 
@@ -53,7 +53,7 @@ class GenerateLoginToken(msgspec.Struct):
 
 
 class LoginEndpoints:
-    """Logging in, and helping another client of the same user to."""
+    """Logging in, and helping another client of the same user to; without `is_for_users` only bridges may."""
 
     def __init__(
         self,
@@ -63,12 +63,14 @@ class LoginEndpoints:
         login_via_existing_session: LoginViaExistingSession,
         *,
         well_known: dict[str, Any] | None = None,
+        is_for_users: bool = True,
     ) -> None:
         self._login = login
         self._auth = interactive_auth
         self._short_tokens = short_tokens
         self._config = login_via_existing_session
         self._well_known = well_known
+        self._is_for_users = is_for_users
 
     @endpoint(
         "GET",
@@ -81,6 +83,8 @@ class LoginEndpoints:
 
         Spec: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3login
         """
+        if not self._is_for_users:
+            raise Unrecognized("clients log in by OAuth 2.0 on this server")
         return {"flows": self._login.flows()}
 
     @endpoint(
@@ -94,6 +98,8 @@ class LoginEndpoints:
 
         Spec: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3login
         """
+        if not self._is_for_users and body.type != AppserviceLogin.type:
+            raise Unrecognized("clients log in by OAuth 2.0 on this server")
         wanted = NewSession.parse(
             body.device_id, body.initial_device_display_name, wants_refresh=body.refresh_token
         )

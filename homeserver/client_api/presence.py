@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from homeserver.errors import Forbidden
+from homeserver.errors import Forbidden, NotFound
 from homeserver.http.endpoint import RateLimit, endpoint
 from homeserver.http.requester import Requester
 from homeserver.http.responses import Empty
@@ -50,5 +50,7 @@ class PresenceEndpoints:
         """
         if who.user_id != user_id and not await self._audience.may_see(who.user_id, user_id):
             raise Forbidden(f"you share no room with {user_id}")
+        if not self._presence.enabled:
+            raise NotFound("this server tells nobody's presence")
         state = await self._presence.load(user_id)
         return state.content(self._clock.now_ms())

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from homeserver.errors import MissingParam
+from homeserver.errors import MissingParam, Unrecognized
 from homeserver.http.endpoint import Auth, RateLimit, endpoint
 from homeserver.http.request import Request
 from homeserver.ids import UserID, domain_of
@@ -53,10 +53,13 @@ class Token(msgspec.Struct):
 
 
 class RegisterEndpoints:
-    """Making accounts."""
+    """Making accounts; without `is_for_users` only bridges may."""
 
-    def __init__(self, registration: OpenRegistration, tokens: RegistrationTokens) -> None:
+    def __init__(
+        self, registration: OpenRegistration, tokens: RegistrationTokens, *, is_for_users: bool = True
+    ) -> None:
         self._registration = registration
+        self._is_for_users = is_for_users
         self._tokens = tokens
 
     @endpoint(
@@ -70,6 +73,8 @@ class RegisterEndpoints:
 
         Spec: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3register
         """
+        if not self._is_for_users and body.type != APPLICATION_SERVICE:
+            raise Unrecognized("accounts are not made like this on this server")
         if query.kind == "guest":
             session = await self._registration.register_guest(
                 NewSession.parse(None, body.initial_device_display_name, wants_refresh=body.refresh_token)

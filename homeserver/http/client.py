@@ -13,6 +13,7 @@ import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 
 from homeserver.errors import RemoteError
+from homeserver.http.gate.exchange import NoAnswerInTime
 from homeserver.http.gate.fetching import Fetcher
 from homeserver.http.gate.reading import Answer, OpenSink
 from homeserver.http.wire import encode_json
@@ -79,7 +80,7 @@ class OutboundHttp:
         except CancelledError:
             if not expired:
                 raise
-            raise RemoteError(f"{shown(url)} did not answer within {limit_ms} ms") from None
+            raise NoAnswerInTime(f"{shown(url)} did not answer within {limit_ms} ms") from None
         finally:
             if timer.active():
                 timer.cancel()

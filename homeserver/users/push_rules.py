@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from homeserver.errors import InvalidParam, MatrixError, NotFound
+from homeserver.errors import InvalidParam, NotFound
 from homeserver.events.push_rule_defaults import KINDS, MASTER, Rule, default_rules
 from homeserver.ids import UserID, is_room_id, is_user_id
 from homeserver.runtime.notifier import LogKind
@@ -29,10 +29,8 @@ MAX_RULE_ID_BYTES = 255
 _HISTORICAL_ACTIONS = ("dont_notify", "coalesce")
 
 
-class RuleNotFound(MatrixError):
+class RuleNotFound(NotFound):
     """The rule that another one is to be placed beside does not exist."""
-
-    errcode = "M_UNKNOWN"
 
 
 @dataclass(frozen=True, slots=True)

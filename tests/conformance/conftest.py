@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.harness.fixtures import make_server, quick_server
+from tests.harness.fixtures import alice, bob, make_server, quick_server, server
 
-__all__ = ["make_server", "quick_server"]
+__all__ = ["alice", "bob", "make_server", "quick_server", "server"]

@@ -121,3 +121,11 @@ AUTHENTICATED_OTHERWISE: Mapping[str, tuple[str, str]] = {
 
 LIMITED_OTHERWISE: Mapping[str, str] = {}
 """Operations that may answer 429 and have no rate limit of their own: key -> reason."""
+
+NEVER_REFUSED: Mapping[tuple[str, str], str] = {
+    (
+        "client-server/initialSync",
+        "404",
+    ): "the data speaks of an avatar URL: a slip, since the answer is one's own, and nothing can be missing",
+}
+"""Refusals that the data declares and that cannot be: (key, status) -> reason."""

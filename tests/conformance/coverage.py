@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 
-from tests.conformance.corrections import NOT_SERVED, NOT_SERVED_YET
+from tests.conformance.corrections import NEVER_REFUSED, NOT_SERVED, NOT_SERVED_YET
 from tests.conformance.declared import endpoint_by_operation
 from tests.conformance.record import RECORD, seen
 from tests.conformance.specification import SERVED_APIS, Operation, operations
@@ -48,8 +48,26 @@ def undemonstrated(operation: Operation, pairs: Iterable[tuple[int, str]]) -> li
     return sorted(
         status
         for status in operation.responses
-        if status[0] in "45" and status.isdigit() and status not in got
+        if status[0] in "45"
+        and status.isdigit()
+        and status not in got
+        and (operation.key, status) not in NEVER_REFUSED
     )
+
+
+def gaps(record: Seen) -> list[str]:
+    """What the tests have not shown of the client-server API: operations without an answer, and refusals."""
+    found = []
+    for operation in operations("client-server"):
+        pairs = record.get(operation.key, set())
+        missing = undemonstrated(operation, pairs)
+        if not _answered(pairs):
+            missing.insert(0, "any valid answer")
+        if not _refused(pairs):
+            missing.append("any refusal")
+        if missing:
+            found.append(f"{operation.method} {operation.path}: {', '.join(missing)}")
+    return found
 
 
 def why_not_served(operation: Operation) -> str:

@@ -155,6 +155,9 @@ def scarcely(section: Any) -> dict[str, Any]:
     return found
 
 
+_COUNTED = (Auth.NONE, Auth.ACCESS_TOKEN_OPTIONAL, *USERS_ONLY)
+
+
 async def test_who_asks_too_often_is_told_when_to_come_back(make_server: ServerFactory) -> None:
     server = make_server(**{**scarcely(RateLimitsConfig()), "enable_rate_limits": True})
     alice = await server.user("alice")
@@ -162,7 +165,7 @@ async def test_who_asks_too_often_is_told_when_to_come_back(make_server: ServerF
     faults = []
     for endpoint in endpoints():
         declaration = endpoint.declaration
-        if declaration.rate_limit is None or declaration.auth not in (Auth.NONE, *USERS_ONLY):
+        if declaration.rate_limit is None or declaration.auth not in _COUNTED:
             continue
         address += 1
         who = server.client(alice.access_token, address=f"10.1.{address // 250}.{address % 250}")

@@ -14,6 +14,7 @@ from twisted.internet.error import (
     ConnectionClosed,
     DNSLookupError,
 )
+from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.web.client import (
     RequestGenerationFailed,
     RequestTransmissionFailed,
@@ -49,6 +50,10 @@ class NoAnswer(RemoteError):
     """The other side did not answer at all: no connection, no certificate, a broken or a late answer."""
 
 
+class NoAnswerInTime(NoAnswer):
+    """The other side took too long."""
+
+
 async def exchange(
     agent: Any,
     clock: Clock,
@@ -64,7 +69,7 @@ async def exchange(
     """Make a request of an agent and read its whole answer.
 
     Raises:
-        NoAnswer: there was none in time.
+        NoAnswer: there was none; `NoAnswerInTime` if it only took too long.
         RemoteError: the answer is too large, or the sink refused it.
     """
     running = Deferred.fromCoroutine(_exchange(agent, method, url, headers, body, max_bytes, open_sink))
@@ -79,7 +84,9 @@ async def exchange(
         return await running
     except (CancelledError, ConnectingCancelledError, *_FAILURES) as error:
         if expired:
-            raise NoAnswer(f"no answer from {_host(url)} within {timeout_ms} ms") from error
+            raise NoAnswerInTime(f"no answer from {_host(url)} within {timeout_ms} ms") from error
+        if isinstance(error, ConnectTimeout):
+            raise NoAnswerInTime(f"cannot reach {_host(url)}: nobody there accepts a connection") from error
         if _is_cancelled(error):
             raise CancelledError from error
         raise NoAnswer(f"cannot reach {_host(url)}: {_describe(error)}") from error

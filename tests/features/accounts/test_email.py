@@ -249,9 +249,19 @@ async def test_what_cannot_be_asked_for(postal: Postal, changes: dict[str, Any],
 async def test_addresses_that_the_server_does_not_want(postal: Postal) -> None:
     rules = [{"medium": "email", "pattern": r"[^@]*@example\.org"}]
     client = postal.starts(allowed_local_3pids=rules).client()
-    with refused("M_THREEPID_DENIED", 403):
-        await asks(client, "register", "alice@example.org.evil.com")
+    for what in ("register", "account/password", "account/3pid"):
+        with refused("M_THREEPID_DENIED", 403):
+            await asks(client, what, "alice@example.org.evil.com")
     await asks(client, "register")
+
+
+async def test_addresses_stay_as_they_are_if_the_operator_wants_that(postal: Postal) -> None:
+    client = postal.starts(enable_3pid_changes=False).client()
+    with refused("M_FORBIDDEN", 403):
+        await asks(client, "account/3pid")
+    phone = {"client_secret": SECRET, "country": "GB", "phone_number": "07700900001", "send_attempt": 1}
+    with refused("M_FORBIDDEN", 403):
+        await client.request("POST", "/account/3pid/msisdn/requestToken", phone)
 
 
 async def test_pages_of_links_are_text(postal: Postal) -> None:

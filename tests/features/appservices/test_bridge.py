@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from tests.harness.bridge import Bridge, Ghost
 from tests.harness.client import segment
+from tests.harness.fixtures import ServerFactory
 from tests.harness.refusals import refused
 from tests.harness.server import Server
 from tests.harness.user import User
@@ -192,8 +194,22 @@ async def test_pings(server: Server, bridge: Bridge, slow_bridge: Bridge) -> Non
         await bridge.client.request("POST", path)
     with refused("M_FORBIDDEN", 403):
         await bridge.client.request("POST", "/_matrix/client/v1/appservice/slow/ping")
+    # Nobody accepts a connection there, nor is there anybody at the other address.
+    with refused("M_CONNECTION_TIMEOUT", 504):
+        await slow_bridge.client.request("POST", "/_matrix/client/v1/appservice/slow/ping")
+    outside = server.network
+    outside.silent.clear()
+    outside.servers.clear()
     with refused("M_CONNECTION_FAILED", 502):
         await slow_bridge.client.request("POST", "/_matrix/client/v1/appservice/slow/ping")
+
+
+async def test_a_bridge_that_only_asks_cannot_be_pinged(make_server: ServerFactory, tmp_path: Path) -> None:
+    quiet = Bridge("quiet")
+    server = make_server(app_service_config_files=[quiet.registers(tmp_path, url=None)])
+    client = server.client(quiet.as_token)
+    with refused("M_URL_NOT_SET", 400):
+        await client.request("POST", "/_matrix/client/v1/appservice/quiet/ping")
 
 
 async def test_other_networks(server: Server, bridge: Bridge, alice: User) -> None:

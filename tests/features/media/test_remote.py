@@ -156,16 +156,38 @@ async def test_a_bomb_from_elsewhere_is_refused(alice: User, bob: User) -> None:
         await alice.request("GET", f"{V1}/thumbnail/{uri[6:]}", query={"width": 96, "height": 96})
 
 
+NAMED = "/name.txt"
+THUMBNAIL = {"width": "9", "height": "9"}
+
+
 async def test_what_the_other_server_does_not_have(alice: User, bob: User) -> None:
-    with refused("M_NOT_FOUND", 404):
-        await alice.request("GET", f"{V1}/download/two.test/nothing")
+    await check_what_it_does_not_have(alice, bob, V1)
+
+
+async def test_what_it_does_not_have_is_not_there_for_old_clients_either(
+    reactor: VirtualReactor, engine: Engine, links: Links, bob: User
+) -> None:
+    server = Server(reactor, engine, name="one.test", max_upload_size="1M", enable_authenticated_media=False)
+    links.servers["one.test"] = server
+    server.outside = Outside(links, links)
+    await server.starts()
+    await check_what_it_does_not_have(await server.user("alice"), bob, LEGACY)
+    await server.stops()
+
+
+async def check_what_it_does_not_have(alice: User, bob: User, api: str) -> None:
     place = str((await bob.request("POST", "/_matrix/media/v1/create"))["content_uri"])[6:]
-    with refused("M_NOT_YET_UPLOADED", 504):
-        await alice.request("GET", f"{V1}/download/{place}", query={"timeout_ms": 1000})
-    with refused("M_TOO_LARGE", 502):
-        await alice.request("GET", f"{V1}/download/{(await bob.uploads(bytes(1_100_000)))[6:]}")
-    with refused("M_UNKNOWN", 502):
-        await alice.request("GET", f"{V1}/download/three.test/nothing")
+    large = (await bob.uploads(bytes(1_100_000)))[6:]
+    for what, name in (("download", ""), ("download", NAMED), ("thumbnail", "")):
+        query = THUMBNAIL if what == "thumbnail" else {}
+        for media, errcode, status in (
+            ("two.test/nothing", "M_NOT_FOUND", 404),
+            (place, "M_NOT_YET_UPLOADED", 504),
+            (large, "M_TOO_LARGE", 502),
+            ("three.test/nothing", "M_UNKNOWN", 502),
+        ):
+            with refused(errcode, status):
+                await alice.request("GET", f"{api}/{what}/{media}{name}", query={**query, "timeout_ms": 1000})
 
 
 async def test_after_the_freeze_nothing_is_fetched_for_those_who_are_not_logged_in(

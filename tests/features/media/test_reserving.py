@@ -76,6 +76,14 @@ async def test_an_id_that_nobody_has_reserved_takes_no_file(alice: User) -> None
             await fills(alice, place)
 
 
+async def test_the_largest_file_counts_there_too(make_server: ServerFactory) -> None:
+    alice = await make_server(max_upload_size="1K").user("alice")
+    place = await reserves(alice)
+    with refused("M_TOO_LARGE", 413):
+        await fills(alice, place, bytes(1025))
+    await fills(alice, place, bytes(1024))
+
+
 async def test_only_so_many_may_wait(make_server: ServerFactory) -> None:
     server = make_server(max_pending_media_uploads=2)
     alice, bob = await server.user("alice"), await server.user("bob")

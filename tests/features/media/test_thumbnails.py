@@ -121,6 +121,18 @@ async def test_what_makes_no_sense_is_refused(alice: User, query: dict[str, Any]
     assert (answer.status, answer.errcode) == (400, "M_INVALID_PARAM")
 
 
+async def test_old_clients_get_thumbnails_on_the_same_terms(make_server: ServerFactory) -> None:
+    server = make_server(enable_authenticated_media=False)
+    alice = await server.user("alice")
+    good = await alice.uploads(picture(), content_type="image/png")
+    bad = await alice.uploads(bomb(), content_type="image/png")
+    query = {"width": 48, "height": 48}
+    answer = await server.client().ask("GET", f"/_matrix/media/v3/thumbnail/{good[6:]}", query=query)
+    assert answer.status == 200
+    with refused("M_TOO_LARGE", 413):
+        await server.client().request("GET", f"/_matrix/media/v3/thumbnail/{bad[6:]}", query=query)
+
+
 async def test_the_size_that_is_asked_for_must_be_said(alice: User) -> None:
     with refused("M_MISSING_PARAM", 400):
         await alice.request("GET", PATH + "one.test/abc")

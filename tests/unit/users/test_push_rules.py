@@ -97,7 +97,7 @@ async def test_order(server: AccountServer) -> None:
     assert order[:6] == [".m.rule.master", "b", "c", "a", "d", ".m.rule.suppress_notices"]
     for where in ({"before": "z"}, {"after": "z"}, {"before": ".m.rule.suppress_notices"}, {"after": "a"}):
         answer = await alice.ask("PUT", f"{GLOBAL}/override/a", NOTIFY, query=where)
-        assert (answer.status, answer.errcode) == (400, "M_UNKNOWN"), where
+        assert (answer.status, answer.errcode) == (404, "M_NOT_FOUND"), where
     assert await ids(alice, "override") == ["b", "c", "a", "d"]
 
 

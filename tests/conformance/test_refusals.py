@@ -1,0 +1,115 @@
+"""Refusals that the specification declares and that no story leads to: each is asked for by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.harness.client import segment
+from tests.harness.fixtures import ServerFactory
+from tests.harness.refusals import refused
+from tests.harness.server import Server
+from tests.harness.user import User
+
+# What bob, who is in a room of his own, is refused.
+REFUSALS: list[tuple[str, str, dict[str, Any] | None, str, int]] = [
+    ("GET", "/rooms/{theirs}/members", None, "M_FORBIDDEN", 403),
+    ("GET", "/rooms/{theirs}/state", None, "M_FORBIDDEN", 403),
+    ("GET", "/rooms/{theirs}/state/m.room.name", None, "M_FORBIDDEN", 403),
+    ("GET", "/rooms/{theirs}/joined_members", None, "M_FORBIDDEN", 403),
+    ("GET", "/rooms/{theirs}/initialSync", None, "M_FORBIDDEN", 403),
+    ("GET", "/rooms/{theirs}/aliases", None, "M_FORBIDDEN", 403),
+    ("GET", "/_matrix/client/v1/rooms/{theirs}/threads", None, "M_FORBIDDEN", 403),
+    ("GET", "/_matrix/client/v1/rooms/{theirs}/hierarchy", None, "M_FORBIDDEN", 403),
+    ("GET", "/_matrix/client/v1/rooms/{own}/threads?from=nonsense", None, "M_INVALID_PARAM", 400),
+    ("GET", "/_matrix/client/v1/rooms/{own}/hierarchy?from=nonsense", None, "M_INVALID_PARAM", 400),
+    ("GET", "/_matrix/client/v1/rooms/{own}/relations/$nothing", None, "M_NOT_FOUND", 404),
+    ("GET", "/_matrix/client/v1/rooms/{own}/relations/$nothing/m.thread", None, "M_NOT_FOUND", 404),
+    ("GET", "/_matrix/client/v1/rooms/{own}/relations/$nothing/m.thread/m.sticker", None, "M_NOT_FOUND", 404),
+    ("GET", "/rooms/{own}/context/$nothing", None, "M_NOT_FOUND", 404),
+    ("GET", "/rooms/{own}/event/$nothing", None, "M_NOT_FOUND", 404),
+    ("GET", "/events/$nothing", None, "M_NOT_FOUND", 404),
+    ("GET", "/events?room_id={own}&from=nonsense", None, "M_INVALID_PARAM", 400),
+    ("GET", "/events?from=nonsense", None, "M_INVALID_PARAM", 400),
+    ("GET", "/rooms/nonsense/aliases", None, "M_INVALID_PARAM", 400),
+    ("GET", "/directory/room/nonsense", None, "M_INVALID_PARAM", 400),
+    ("GET", "/directory/list/room/!nothing:one.test", None, "M_NOT_FOUND", 404),
+    ("PUT", "/directory/list/room/!nothing:one.test", {"visibility": "public"}, "M_NOT_FOUND", 404),
+    ("POST", "/knock/%23nothing:one.test", {}, "M_NOT_FOUND", 404),
+    ("GET", "/presence/{alice}/status", None, "M_FORBIDDEN", 403),
+    ("PUT", "/pushrules/global/override/x?before=y", {"actions": []}, "M_NOT_FOUND", 404),
+    ("GET", "/thirdparty/location?alias=%23a:one.test", None, "M_NOT_FOUND", 404),
+    ("GET", "/thirdparty/user?userid=@a:one.test", None, "M_NOT_FOUND", 404),
+    ("GET", "/thirdparty/location/irc", None, "M_NOT_FOUND", 404),
+    ("GET", "/thirdparty/user/irc", None, "M_NOT_FOUND", 404),
+    ("POST", "/rooms/{own}/report/$nothing", {}, "M_NOT_FOUND", 404),
+    ("POST", "/rooms/!nothing:one.test/report", {"reason": ""}, "M_NOT_FOUND", 404),
+    ("POST", "/users/@nobody:one.test/report", {"reason": ""}, "M_NOT_FOUND", 404),
+]
+
+
+async def test_what_is_refused_by_name(server: Server, alice: User, bob: User) -> None:
+    names = {"theirs": segment(await alice.creates_room()), "own": segment(await bob.creates_room())}
+    names["alice"] = alice.user_id
+    wrong = []
+    for method, path, body, errcode, status in REFUSALS:
+        answer = await bob.ask(method, path.format(**names), body)
+        if (answer.status, answer.errcode) != (status, errcode):
+            wrong.append(f"{method} {path}: {answer.status} {answer.body!r}")
+    assert not wrong, "\n".join(wrong)
+
+
+async def test_a_request_that_is_too_long_for_any_endpoint(server: Server) -> None:
+    client = server.client()
+    for path in ("/_matrix/client/versions", "/login", "/_matrix/client/v1/auth_metadata"):
+        answer = await client.ask("GET", path, headers={"X-Long": "x" * 100_000})
+        assert answer.status == 431
+
+
+async def test_an_invitation_by_address_counts_as_one(make_server: ServerFactory) -> None:
+    tight = {"per_second": 0.001, "burst_count": 1}
+    server = make_server(enable_rate_limits=True, rc_invites={"per_issuer": tight})
+    alice = await server.user("alice")
+    room = await alice.creates_room()
+    whom = {"id_server": "id.test", "id_access_token": "x", "medium": "email", "address": "bob@example.org"}
+    with refused("M_UNKNOWN", 502):
+        await alice.request("POST", f"/rooms/{room}/invite", whom)
+    with refused("M_LIMIT_EXCEEDED", 429):
+        await alice.request("POST", f"/rooms/{room}/invite", whom)
+
+
+async def test_a_server_without_oauth(make_server: ServerFactory) -> None:
+    client = make_server(oauth={"enabled": False}).client()
+    with refused("M_UNRECOGNIZED", 404):
+        await client.request("GET", "/_matrix/client/v1/auth_metadata")
+
+
+async def test_a_server_with_nothing_but_oauth(make_server: ServerFactory) -> None:
+    client = make_server(oauth={"allow_legacy_login": False}).client()
+    for method, path, body in (
+        ("GET", "/login", None),
+        ("POST", "/login", {"type": "m.login.password", "identifier": {}, "password": "x"}),
+        ("POST", "/register", {"username": "alice", "password": "x"}),
+    ):
+        with refused("M_UNRECOGNIZED", 404):
+            await client.request(method, path, body)
+    # Bridges make and use accounts all the same: these are refused for another reason.
+    bridge = {"type": "m.login.application_service", "identifier": {"type": "m.id.user", "user": "x"}}
+    with refused("M_FORBIDDEN", 403):
+        await client.request("POST", "/login", bridge)
+    with refused("M_FORBIDDEN", 403):
+        await client.request("POST", "/register", {"type": "m.login.application_service", "username": "x"})
+
+
+async def test_a_server_without_presence(make_server: ServerFactory) -> None:
+    alice = await make_server(presence={"enabled": False}).user("alice")
+    await alice.request("PUT", f"/presence/{alice.user_id}/status", {"presence": "online"})
+    with refused("M_NOT_FOUND", 404):
+        await alice.request("GET", f"/presence/{alice.user_id}/status")
+
+
+@pytest.mark.parametrize("path", ["/login", "/account/whoami", "/sync"])
+async def test_a_path_has_only_its_methods(server: Server, path: str) -> None:
+    with refused("M_UNRECOGNIZED", 405):
+        await server.client().request("DELETE", path)
