@@ -14,6 +14,8 @@ from homeserver.runtime.clock import Clock, Timer
 from homeserver.runtime.notifier import Notifier
 
 MAX_TIMEOUT_MS = 120_000
+TOLD_AGAIN_S = 40.0
+"""Whoever goes on typing is told of again: other servers forget it after a minute."""
 
 
 class Typing:
@@ -24,6 +26,7 @@ class Typing:
         self._notifier = notifier
         self._clock = clock
         self._timers: dict[tuple[RoomID, UserID], Timer] = {}
+        self._again: dict[tuple[RoomID, UserID], Timer] = {}
         self._listeners: list[Callable[[RoomID, UserID, bool], None]] = []
 
     def subscribe(self, listener: Callable[[RoomID, UserID, bool], None]) -> None:
@@ -71,5 +74,16 @@ class Typing:
         room.typing_position = self._notifier.ephemeral + 1
         self._notifier.announce_ephemeral("typing", room.room_id, user_id)
         if not remote:
-            for listener in self._listeners:
-                listener(room.room_id, user_id, user_id in room.typing)
+            self._tell(room, user_id)
+
+    def _tell(self, room: LiveRoom, user_id: UserID) -> None:
+        is_typing = user_id in room.typing
+        for listener in self._listeners:
+            listener(room.room_id, user_id, is_typing)
+        timer = self._again.pop((room.room_id, user_id), None)
+        if timer is not None and timer.active():
+            timer.cancel()
+        if is_typing:
+            self._again[room.room_id, user_id] = self._clock.call_later(
+                TOLD_AGAIN_S, self._tell, room, user_id
+            )

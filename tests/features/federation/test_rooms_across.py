@@ -215,6 +215,18 @@ async def test_typing_receipts_and_presence_are_passed_on(alice: User, bob: User
     )
 
 
+async def test_who_goes_on_typing_is_still_seen_to_type(one: Server, alice: User, bob: User) -> None:
+    """The other server forgets it after a minute, unless it is told again."""
+    room = await alice.creates_room(public=True)
+    await bob.joins(room, via=["one.test"])
+    await alice.types_in(room, timeout_ms=120_000)
+    await bob.sees(room, typing=[alice])
+    await one.passes(110)
+    await bob.syncs()
+    assert bob.room(room).typing == [alice.user_id]
+    await bob.sees(room, typing=[], within_ms=30_000)
+
+
 async def test_servers_that_are_not_wanted_are_kept_out(alice: User, bob: User) -> None:
     room = await alice.creates_room(public=True)
     await bob.joins(room, via=["one.test"])

@@ -80,6 +80,7 @@ class SynapseProcess(ServerProcess):
         here = self._directory
         log = {
             "version": 1,
+            "disable_existing_loggers": False,
             "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(request)s %(message)s"}},
             "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
             "loggers": {"synapse.storage.SQL": {"level": "INFO"}},

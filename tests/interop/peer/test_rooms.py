@@ -20,6 +20,7 @@ async def they_meet(host: Person, guest: Person, version: str | None = None, **o
     )
     assert await guest.joins(f"#{localpart}:{host.place.name}") == room
     await host.sees(room, member={guest: "join"})
+    await guest.sees(room, member={host: "join"})
     return room
 
 
