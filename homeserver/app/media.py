@@ -13,6 +13,7 @@ from homeserver.http.client import OutboundHttp
 from homeserver.http.gate.addresses import AddressPolicy
 from homeserver.http.gate.fetching import Fetcher
 from homeserver.http.gate.tls import Trust
+from homeserver.im_api.media import MediaEndpoints
 from homeserver.media.arrivals import Arrivals
 from homeserver.media.budget import ByteBudget
 from homeserver.media.deletion import Deletion
@@ -74,6 +75,10 @@ class MediaServices:
                 self.downloads, self.thumbnails, surroundings.randomness, server_name=server_name
             ),
         ]
+
+    def im_handlers(self) -> list[object]:
+        """The same by the IM API."""
+        return [MediaEndpoints(self.uploads, self.downloads, self.thumbnails)]
 
     def handlers(self) -> list[object]:
         """What clients and other servers ask."""

@@ -133,6 +133,7 @@ async def build_homeserver(
             *services.im.handlers(),
             *services.social.handlers(),
             *services.realtime.handlers(),
+            *services.media.im_handlers(),
         ]
         if config.im.enabled
         else [],

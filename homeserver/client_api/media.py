@@ -5,28 +5,28 @@ Spec: https://spec.matrix.org/v1.19/client-server-api/#content-repository
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 
-from homeserver.client_api.media_answers import (
-    CACHE_PRIVATE,
-    DownloadQuery,
-    ThumbnailQuery,
-    file_answer,
-    thumbnail_answer,
-)
 from homeserver.http.endpoint import RateLimit, endpoint
 from homeserver.http.request import Request
 from homeserver.http.requester import Requester
 from homeserver.http.responses import Empty, Response, StreamedBody
 from homeserver.ids import ServerName
+from homeserver.media.answers import (
+    CACHE_PRIVATE,
+    DownloadQuery,
+    ThumbnailQuery,
+    file_answer,
+    thumbnail_answer,
+    upload_of,
+)
 from homeserver.media.downloads import Asking, Downloads
 from homeserver.media.mxc import Mxc, check_media_id
 from homeserver.media.thumbnails import Thumbnails
 from homeserver.media.types import clean_filename
-from homeserver.media.uploads import Upload, Uploads
+from homeserver.media.uploads import Uploads
 
 ANY_SIZE = 1 << 40
 """Bodies are counted against the configuration while they arrive, not against their declaration."""
@@ -63,7 +63,7 @@ class MediaUploadEndpoints:
 
         Spec: https://spec.matrix.org/v1.19/client-server-api/#post_matrixmediav3upload
         """
-        mxc = await self._uploads.upload(who.user_id, _upload(query, request))
+        mxc = await self._uploads.upload(who.user_id, upload_of(request, query.filename))
         return {"content_uri": str(mxc)}
 
     @endpoint(
@@ -87,7 +87,7 @@ class MediaUploadEndpoints:
         Spec: https://spec.matrix.org/v1.19/client-server-api/#put_matrixmediav3uploadservernamemediaid
         """
         mxc = Mxc(server_name, check_media_id(media_id))
-        await self._uploads.upload_to(who.user_id, mxc, _upload(query, request))
+        await self._uploads.upload_to(who.user_id, mxc, upload_of(request, query.filename))
         return Empty()
 
     @endpoint(
@@ -192,16 +192,3 @@ class MediaDownloadEndpoints:
         Spec: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1mediaconfig
         """
         return {"m.upload.size": self._max_upload_size}
-
-
-def _upload(query: UploadQuery, request: Request) -> Upload:
-    length = request.content_length if request.content_length >= 0 else None
-    chunks = _nothing() if length == 0 else request.chunks()
-    return Upload(chunks, request.header("content-type"), query.filename, length)
-
-
-async def _nothing() -> AsyncIterator[bytes]:
-    """The body of a request without one: an empty file."""
-    none: tuple[bytes, ...] = ()
-    for chunk in none:
-        yield chunk

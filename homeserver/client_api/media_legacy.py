@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
-from homeserver.client_api.media_answers import CACHE_PUBLIC, ThumbnailQuery, file_answer, thumbnail_answer
 from homeserver.http.endpoint import Auth, RateLimit, endpoint
 from homeserver.http.request import Request
 from homeserver.http.requester import Requester
 from homeserver.http.responses import Response, StreamedBody
 from homeserver.ids import ServerName
+from homeserver.media.answers import CACHE_PUBLIC, ThumbnailQuery, file_answer, thumbnail_answer
 from homeserver.media.downloads import DEFAULT_WAIT_MS, Asking, Downloads
 from homeserver.media.mxc import Mxc, check_media_id
 from homeserver.media.thumbnails import Thumbnails

@@ -10,6 +10,7 @@ import msgspec
 from homeserver.errors import InvalidParam
 from homeserver.events.event import Event
 from homeserver.ids import NAMESPACE, UserID, is_user_id
+from homeserver.media.mxc import parse_mxc
 
 CUSTOM = f"{NAMESPACE}custom"
 VOICE = "org.matrix.msc3245.voice"
@@ -115,7 +116,7 @@ def _relate(content: dict[str, Any], message: NewMessage) -> None:
 
 def _with_media(kind: str, message: NewMessage) -> tuple[str, dict[str, Any]]:
     media = message.media
-    if media is None or not media.url.startswith("mxc://"):
+    if media is None or parse_mxc(media.url) is None:
         raise InvalidParam("media.url must be an mxc URI")
     info = {
         "mimetype": media.mimetype,

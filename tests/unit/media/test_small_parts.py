@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.media import MediaConfig, ThumbnailSize
-from homeserver.client_api.media_answers import Unsatisfiable, parse_range
 from homeserver.errors import InvalidParam, LimitExceeded
 from homeserver.http.wire import Wire
+from homeserver.media.answers import Unsatisfiable, parse_range
 from homeserver.media.budget import ByteBudget
 from homeserver.media.mxc import Mxc, check_media_id, parse_mxc
 from homeserver.media.opengraph import parse_page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
 import msgspec
@@ -13,6 +14,7 @@ from homeserver.http.responses import Response, StreamedBody
 from homeserver.media.downloads import DEFAULT_WAIT_MS, Downloads
 from homeserver.media.thumbnails import FoundThumbnail, Thumbnails
 from homeserver.media.types import SECURITY_HEADERS, disposition
+from homeserver.media.uploads import Upload
 from storage.media import MediaRow
 
 CACHE_PRIVATE = "private, max-age=86400, immutable"
@@ -123,3 +125,17 @@ async def thumbnail_answer(
         return Response(304, b"", headers)
     chunks = await thumbnails.open(found)
     return StreamedBody(chunks, found.row.content_type, found.row.size, 200, headers)
+
+
+def upload_of(request: Request, filename: str | None) -> Upload:
+    """The file that a request brings as its body."""
+    length = request.content_length if request.content_length >= 0 else None
+    chunks = _nothing() if length == 0 else request.chunks()
+    return Upload(chunks, request.header("content-type"), filename, length)
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    """The body of a request without one: an empty file."""
+    none: tuple[bytes, ...] = ()
+    for chunk in none:
+        yield chunk
