@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from config.schema import duration_ms, part, required, secret, setting
+from homeserver.errors import MatrixError
+from homeserver.ids import parse_room_alias
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +105,16 @@ class RegistrationConfig:
     )
 
     def __post_init__(self) -> None:
+        for alias in self.auto_join_rooms:
+            try:
+                parse_room_alias(alias)
+            except MatrixError as error:
+                raise ValueError(f"auto_join_rooms: {error.error}") from error
+        if self.autocreate_auto_join_room_preset != "public_chat" and self.auto_join_mxid_localpart is None:
+            raise ValueError(
+                "autocreate_auto_join_room_preset: somebody must invite to private rooms; "
+                "set auto_join_mxid_localpart"
+            )
         is_verified = (
             self.registration_requires_token
             or self.registrations_require_3pid

@@ -16,6 +16,7 @@ from homeserver.rooms.creation import RoomCreation
 from homeserver.rooms.delayed import DelayedEvents
 from homeserver.rooms.departures import Departures
 from homeserver.rooms.directory import Directory, RemoteDirectory
+from homeserver.rooms.directory_rules import DirectoryRules
 from homeserver.rooms.history import Earlier, History
 from homeserver.rooms.member_profiles import ProfilePropagation, StoredMemberProfiles
 from homeserver.rooms.membership import Handshakes, Memberships
@@ -69,9 +70,18 @@ class RoomServices:
         self.memberships = Memberships(
             db, self.rooms, self.writer, self.profiles, parts.handshakes, server_name=server_name
         )
-        self.aliases = Aliases(db, self.rooms, server_name=server_name)
+        directory = config.directory
+        self.aliases = Aliases(
+            db, self.rooms, DirectoryRules(directory.alias_creation_rules), server_name=server_name
+        )
         self.directory = Directory(
-            db, self.rooms, self.aliases, parts.remote_directory, server_name=server_name
+            db,
+            self.rooms,
+            self.aliases,
+            parts.remote_directory,
+            DirectoryRules(directory.room_list_publication_rules),
+            server_name=server_name,
+            is_listed=directory.enable_room_list_search,
         )
         self.creation = RoomCreation(
             self.writer,
@@ -79,6 +89,7 @@ class RoomServices:
             self.aliases,
             self.profiles,
             surroundings.randomness,
+            config.rooms,
             server_name=server_name,
         )
         self.upgrades = RoomUpgrades(self.writer, self.access, self.creation, self.aliases, self.directory)

@@ -117,7 +117,7 @@ class Services:
             {DELIVERY: self.im.talk.deliveries.receive} if config.im.enabled else {},
         )
         self.audience = PresenceAudience(db, self.rooms.rooms, self.sync.feeds, notifier)
-        self.assistance = Assistance(config, surroundings, self.rooms)
+        self.assistance = Assistance(config, surroundings, self.users, self.rooms)
         self.media = MediaServices(config, surroundings, federation.media)
         self.social = SocialServices(
             config, surroundings, self.rooms, self.im.follower, self.im.talk.speaking

@@ -136,5 +136,6 @@ class SyncServices:
                 rooms.aliases,
                 rooms.access,
                 public_without_token=config.server.allow_public_rooms_without_auth,
+                only_members_name=config.directory.require_membership_for_aliases,
             ),
         ]

@@ -64,12 +64,19 @@ class DirectoryEndpoints:
     """Serves aliases and the list of published rooms."""
 
     def __init__(
-        self, directory: Directory, aliases: Aliases, access: RoomAccess, *, public_without_token: bool
+        self,
+        directory: Directory,
+        aliases: Aliases,
+        access: RoomAccess,
+        *,
+        public_without_token: bool,
+        only_members_name: bool,
     ) -> None:
         self._directory = directory
         self._aliases = aliases
         self._access = access
         self._public_without_token = public_without_token
+        self._only_members_name = only_members_name
 
     @endpoint("GET", "/_matrix/client/v3/directory/room/{room_alias}", auth=Auth.NONE)
     async def get_room_id_by_alias(self, room_alias: RoomAlias) -> AliasTarget:
@@ -86,7 +93,8 @@ class DirectoryEndpoints:
 
         Spec: https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3directoryroomroomalias
         """
-        await self._access.joined(body.room_id, who.user_id)
+        if self._only_members_name:
+            await self._access.joined(body.room_id, who.user_id)
         await self._aliases.add(room_alias, body.room_id, who.user_id)
         return Empty()
 
@@ -138,7 +146,10 @@ class DirectoryEndpoints:
             levels = room.power_levels
             if levels.user(who.user_id) < levels.event("m.room.canonical_alias", is_state=True):
                 raise Forbidden("you may not change whether the room is in the directory")
-        await self._directory.set_published(room_id, published=body.visibility == "public")
+        published = body.visibility == "public"
+        if published:
+            await self._directory.check_may_publish(room_id, who.user_id, ())
+        await self._directory.set_published(room_id, published=published)
         return Empty()
 
     @endpoint("GET", "/_matrix/client/v3/publicRooms", auth=Auth.ACCESS_TOKEN_OPTIONAL, guests=True)

@@ -94,12 +94,15 @@ class RoomCreationEndpoints:
                 unknown.append(whom)
             else:
                 invite.append(user_id)
+        is_public = body.visibility == "public"
+        if is_public:
+            await self._directory.check_may_publish(None, who.user_id, [] if alias is None else [alias])
         room = await self._creation.create(
             NewRoom(
                 who.user_id,
                 body.room_version or self._default_version,
                 preset=body.preset,
-                is_public=body.visibility == "public",
+                is_public=is_public,
                 alias=alias,
                 name=body.name,
                 topic=body.topic,
@@ -112,7 +115,7 @@ class RoomCreationEndpoints:
                 power_levels=body.power_level_content_override,
             )
         )
-        if body.visibility == "public":
+        if is_public:
             await self._directory.set_published(room.room_id, published=True)
         for whom in unknown:
             await self._third_party.store(room, who.user_id, whom)

@@ -93,8 +93,6 @@ class RequestWriting:
             StateDraft("m.room.join_rules", {"join_rule": "knock"}),
             StateDraft("m.room.guest_access", {"guest_access": "forbidden"}),
         ]
-        if self._shape.encrypted:
-            state.append(StateDraft("m.room.encryption", {"algorithm": "m.megolm.v1.aes-sha2"}))
         room = await self._creation.create(
             NewRoom(
                 creator=sender,
@@ -103,6 +101,7 @@ class RequestWriting:
                 creation_content=creation,
                 initial_state=state,
                 power_levels={**LEVELS, "users": {sender: REQUESTER_LEVEL, wish.target: PEER_LEVEL}},
+                encrypted=self._shape.encrypted,
             )
         )
         try:

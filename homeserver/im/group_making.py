@@ -95,6 +95,7 @@ class GroupMaking:
                 creation_content={"type": GROUP},
                 initial_state=state,
                 power_levels=power_levels(wanted.owner, wanted.invite_permission),
+                encrypted=False,
             )
         )
         if wanted.searchable:

@@ -81,6 +81,7 @@ class MomentsRooms:
                 creation_content={"type": MOMENTS, VISIBILITY: audience},
                 initial_state=state,
                 power_levels=_levels(),
+                encrypted=False,
             )
         )
         await self._db.run(moment_rows.save_room, room.room_id, author, audience)

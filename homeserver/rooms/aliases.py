@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from homeserver.errors import Conflict, Forbidden, InvalidParam, MatrixError, NotFound
 from homeserver.ids import RoomAlias, RoomID, ServerName, UserID, domain_of, parse_room_alias
+from homeserver.rooms.directory_rules import DirectoryRules
 from homeserver.rooms.registry import Rooms
 from storage import aliases as alias_rows
 from storage.database import Database
@@ -28,9 +29,10 @@ AliasCheck = Callable[[RoomAlias, UserID], None]
 class Aliases:
     """Gives and takes the aliases of this server."""
 
-    def __init__(self, db: Database, rooms: Rooms, *, server_name: ServerName) -> None:
+    def __init__(self, db: Database, rooms: Rooms, rules: DirectoryRules, *, server_name: ServerName) -> None:
         self._db = db
         self._rooms = rooms
+        self._rules = rules
         self._server_name = server_name
         self._checks: list[AliasCheck] = []
 
@@ -38,11 +40,12 @@ class Aliases:
         """Have new aliases refused by one more rule (those that are reserved for application services)."""
         self._checks.append(check)
 
-    def check_may_add(self, alias: RoomAlias, creator: UserID) -> None:
+    def check_may_add(self, alias: RoomAlias, creator: UserID, room_id: RoomID | None = None) -> None:
         """
         Raises:
-            MatrixError: the alias is not for this user to make.
+            MatrixError: the alias is not for this user to make, of this room or of one that is being made.
         """
+        self._rules.check_alias(alias, creator, room_id)
         for check in self._checks:
             check(alias, creator)
 
@@ -77,7 +80,7 @@ class Aliases:
         """
         if not self.is_local(alias):
             raise InvalidParam(f"{alias} does not belong to {self._server_name}")
-        self.check_may_add(alias, creator)
+        self.check_may_add(alias, creator, room_id)
         if await self._rooms.find_or_load(room_id) is None:
             raise NotFound(f"unknown room {room_id}")
         if not await self._db.run(alias_rows.add, alias, room_id, creator):

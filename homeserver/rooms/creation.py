@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from config.rooms import RoomsConfig
 from homeserver.errors import BadJson, Forbidden, InvalidParam, MatrixError, UnsupportedRoomVersion
 from homeserver.events.room_versions import RoomVersion, room_version
 from homeserver.ids import NAMESPACE, RoomAlias, RoomID, ServerName, UserID, domain_of, is_user_id
@@ -36,6 +37,7 @@ _STATE_LEVELS = {
 }
 TOMBSTONE_LEVEL_WITH_CREATORS = 150
 NONCE = f"{NAMESPACE}nonce"
+MEGOLM = "m.megolm.v1.aes-sha2"
 
 
 class InvalidRoomState(MatrixError):
@@ -76,6 +78,8 @@ class NewRoom:
     invite_content: Mapping[str, Any] = field(default_factory=dict)
     """Keys that go into the content of each invitation, beside the usual ones."""
     reason: str | None = None
+    encrypted: bool | None = None
+    """Whether it is encrypted from the start; None: as this server has it for rooms of this preset."""
 
 
 class RoomCreation:
@@ -88,6 +92,7 @@ class RoomCreation:
         aliases: Aliases,
         profiles: MemberProfiles,
         random: Randomness,
+        config: RoomsConfig,
         *,
         server_name: ServerName,
     ) -> None:
@@ -96,6 +101,7 @@ class RoomCreation:
         self._aliases = aliases
         self._profiles = profiles
         self._random = random
+        self._config = config
         self._server_name = server_name
 
     async def create(self, wanted: NewRoom) -> LiveRoom:
@@ -179,6 +185,8 @@ class RoomCreation:
             ("m.room.guest_access", {"guest_access": guests}),
         )
         drafts += [state(kind, content) for kind, content in defaults if (kind, "") not in chosen]
+        if self._is_encrypted(wanted, preset) and ("m.room.encryption", "") not in chosen:
+            drafts.append(state("m.room.encryption", {"algorithm": MEGOLM}))
         for each in wanted.initial_state:
             if each.type == "m.room.create" or each.type == "m.room.member":
                 raise InvalidRoomState(f"initial_state must not contain {each.type}")
@@ -214,8 +222,13 @@ class RoomCreation:
                 content["additional_creators"] = creators
         return content
 
-    @staticmethod
-    def _power_levels(wanted: NewRoom, version: RoomVersion, preset: str) -> dict[str, Any]:
+    def _is_encrypted(self, wanted: NewRoom, preset: str) -> bool:
+        if wanted.encrypted is not None:
+            return wanted.encrypted
+        default = self._config.encryption_enabled_by_default_for_room_type
+        return default == "all" or (default == "invite" and preset != "public_chat")
+
+    def _power_levels(self, wanted: NewRoom, version: RoomVersion, preset: str) -> dict[str, Any]:
         users: dict[str, int] = {}
         if not version.creators_are_almighty:
             users[wanted.creator] = 100
@@ -236,4 +249,5 @@ class RoomCreation:
             "invite": 0 if preset != "public_chat" else 50,
             "historical": 100,
         }
-        return {**levels, **wanted.power_levels}
+        overridden = self._config.default_power_level_content_override.get(preset) or {}
+        return {**levels, **overridden, **wanted.power_levels}

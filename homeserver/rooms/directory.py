@@ -8,17 +8,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from homeserver.errors import InvalidParam, NotFound, RemoteError
+from homeserver.errors import Forbidden, InvalidParam, NotFound, RemoteError
 from homeserver.ids import (
     RoomAlias,
     RoomID,
     ServerName,
+    UserID,
     domain_of,
     is_room_id,
     parse_room_alias,
     parse_room_id,
 )
 from homeserver.rooms.aliases import Aliases
+from homeserver.rooms.directory_rules import DirectoryRules
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.registry import Rooms
 from storage import directory as directory_rows
@@ -47,14 +49,18 @@ class Directory:
         rooms: Rooms,
         aliases: Aliases,
         remote: RemoteDirectory,
+        rules: DirectoryRules,
         *,
         server_name: ServerName,
+        is_listed: bool = True,
     ) -> None:
         self._db = db
         self._rooms = rooms
         self._aliases = aliases
         self._remote = remote
+        self._rules = rules
         self._server_name = server_name
+        self._is_listed = is_listed
         self._askers: list[AliasAsker] = []
 
     def ask_for_aliases(self, ask: AliasAsker) -> None:
@@ -133,6 +139,18 @@ class Directory:
     async def is_published(self, room_id: RoomID) -> bool:
         return await self._db.read(directory_rows.is_published, room_id)
 
+    async def check_may_publish(
+        self, room_id: RoomID | None, user_id: UserID, aliases: Sequence[RoomAlias]
+    ) -> None:
+        """
+        Raises:
+            Forbidden: the user may not put this room, or one that is being made, into the directory.
+        """
+        if room_id is not None:
+            aliases = await self._aliases.list_of_room(room_id)
+        if not self._rules.permits(user_id, aliases, room_id):
+            raise Forbidden("you may not put this room into the directory")
+
     async def set_published(self, room_id: RoomID, *, published: bool) -> None:
         await self._db.run(directory_rows.set_published, room_id, published=published)
 
@@ -163,6 +181,8 @@ class Directory:
         if since is not None and not since.isdecimal():
             raise InvalidParam(f"since: {since[:40]!r} is not a token of this server")
         chunks: list[dict[str, Any]] = []
+        if not self._is_listed:
+            return {"chunk": [], "total_room_count_estimate": 0}
         for room_id in await self._db.read(directory_rows.list_published, network, all_networks=all_networks):
             room = await self._rooms.find_or_load(room_id)
             if room is None or not room.joined:

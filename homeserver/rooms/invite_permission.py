@@ -1,4 +1,4 @@
-"""Invite blocking: users who want no invitations.
+"""Who may invite whom: users may want no invitations, and a server only those of its administrators.
 
 Spec: https://spec.matrix.org/v1.19/client-server-api/#invite-permission
 """
@@ -12,7 +12,7 @@ import msgspec
 
 from homeserver.errors import Forbidden
 from homeserver.ids import ServerName, UserID, domain_of
-from storage import account_data
+from storage import account_data, users
 from storage.database import Database
 
 INVITE_PERMISSION = "m.invite_permission_config"
@@ -20,6 +20,22 @@ INVITE_PERMISSION = "m.invite_permission_config"
 
 class InviteBlocked(Forbidden):
     errcode = "M_INVITE_BLOCKED"
+
+
+class AdministratorsInvite:
+    """Leaves inviting to the administrators of this server."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def check(self, inviter: UserID, invitee: UserID, content: Mapping[str, Any]) -> None:
+        """
+        Raises:
+            Forbidden: the inviter is no administrator of this server.
+        """
+        account = await self._db.read(users.find, inviter)
+        if account is None or not account.is_admin:
+            raise Forbidden("only administrators may invite here")
 
 
 class InvitePermission:

@@ -97,6 +97,7 @@ class RoomUpgrades:
                 creation_content=creation,
                 initial_state=initial,
                 power_levels=power_levels,
+                encrypted=False,
             )
         )
         for ban in banned:
