@@ -24,7 +24,7 @@ class ImConfig:
     request_lifetime_ms: int = duration_ms("7d", "How long a friend request waits.", key="request_lifetime")
     recall_window_ms: int = duration_ms("2m", "How long a message can be recalled.", key="recall_window")
     presence_scope: Literal["friends", "rooms", "nobody"] = setting(
-        "friends", "Who sees who is online, at first."
+        "friends", "Who is told by `/im/v1` who is online: friends, or everybody with whom one shares a room."
     )
     delivered_receipts: bool = setting(True, "Whether other servers that do the same are told of deliveries.")
     token_format: Literal["opaque", "jwt"] = setting(
@@ -49,8 +49,12 @@ class ImConfig:
         "30d", "The longest that an invite link works.", key="invite_link_max_lifetime"
     )
 
+    @property
+    def signs_tokens(self) -> bool:
+        return self.token_format == "jwt"  # noqa: S105 - a format's name
+
     def __post_init__(self) -> None:
-        if self.token_format == "jwt" and not self.jwt_secret:  # noqa: S105 - a format's name
+        if self.signs_tokens and not self.jwt_secret:
             raise ValueError("jwt_secret must be set when token_format is jwt")
 
 

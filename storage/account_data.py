@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from homeserver.ids import RoomID
+from homeserver.ids import RoomID, UserID
 from storage.transaction import Slot, Transaction
 
 _ACCOUNT = 0
@@ -92,3 +92,12 @@ def delete(txn: Transaction, user_id: str, room_id: str | None, type: str) -> bo
 
 def delete_of_user(txn: Transaction, user_id: str) -> None:
     txn.execute("DELETE FROM account_data WHERE user_name = ?", txn.intern(user_id))
+
+
+def list_presence(txn: Transaction) -> dict[UserID, bytes]:
+    """What every user has said of how they want to be shown (`im.hearth.presence`)."""
+    rows = txn.all(
+        "SELECT n.value, a.content FROM account_data a JOIN names n ON n.nid = a.user_name"
+        " WHERE a.type = 'im.hearth.presence' AND a.room = 0"
+    )
+    return {UserID(str(user)): bytes(content) for user, content in rows}

@@ -112,6 +112,14 @@ def record_sightings(txn: Transaction, sightings: Iterable[Sighting]) -> None:
             sighting.device_id,
         )
         if changed:
+            # Sessions that slide live on because they are used.
+            txn.execute(
+                "UPDATE refresh_tokens SET expires_ms = idle_ms + ?"
+                " WHERE user_name = ? AND device_id = ? AND idle_ms IS NOT NULL AND next_id IS NULL",
+                sighting.seen_ms,
+                user,
+                sighting.device_id,
+            )
             txn.put(
                 "connections",
                 ("user_name", "device_id", "ip", "agent", "last_seen_ms"),

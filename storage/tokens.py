@@ -41,6 +41,7 @@ class RefreshToken(NamedTuple):
     expires_ms: int | None = None
     session_expires_ms: int | None = None
     scope: str | None = None
+    idle_ms: int | None = None
 
 
 def hash_token(token: str) -> bytes:
@@ -57,7 +58,7 @@ _ACCESS = (
 )
 _REFRESH = (
     "SELECT token_id, user_name, device_id, access_id, previous_id, next_id, expires_ms, session_expires_ms,"
-    " scope FROM refresh_tokens"
+    " scope, idle_ms FROM refresh_tokens"
 )
 
 
@@ -86,6 +87,7 @@ def add_access(
     supersedes: int | None = None,
     puppeteer: str | None = None,
     scope: str | None = None,
+    jti: str | None = None,
 ) -> int:
     token_hash = hash_token(token)
     token_id = token_id_of(token_hash)
@@ -101,6 +103,7 @@ def add_access(
             "supersedes",
             "puppeteer",
             "scope",
+            "jti",
         ),
         (
             token_id,
@@ -112,6 +115,7 @@ def add_access(
             supersedes,
             None if puppeteer is None else txn.intern(puppeteer),
             scope,
+            jti,
         ),
     )
     return token_id
@@ -120,6 +124,14 @@ def add_access(
 def find_access(txn: Transaction, token_hash: bytes) -> AccessToken | None:
     row = txn.one(f"{_ACCESS} WHERE token_id = ? AND token_hash = ?", token_id_of(token_hash), token_hash)
     return None if row is None else _access_token(txn, row)
+
+
+def find_device_of_jti(txn: Transaction, user_id: str, jti: str) -> DeviceID | None:
+    """The device of the user's signed token that bears this name."""
+    device_id = txn.value(
+        "SELECT device_id FROM access_tokens WHERE user_name = ? AND jti = ?", txn.find_interned(user_id), jti
+    )
+    return None if device_id is None else DeviceID(device_id)
 
 
 def list_access(txn: Transaction, user_id: str) -> list[AccessToken]:
@@ -164,6 +176,7 @@ def add_refresh(
     expires_ms: int | None = None,
     session_expires_ms: int | None = None,
     scope: str | None = None,
+    idle_ms: int | None = None,
 ) -> int:
     token_hash = hash_token(token)
     token_id = token_id_of(token_hash)
@@ -179,6 +192,7 @@ def add_refresh(
             "expires_ms",
             "session_expires_ms",
             "scope",
+            "idle_ms",
         ),
         (
             token_id,
@@ -190,6 +204,7 @@ def add_refresh(
             expires_ms,
             session_expires_ms,
             scope,
+            idle_ms,
         ),
     )
     return token_id

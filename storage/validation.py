@@ -23,6 +23,7 @@ class ValidationSession(NamedTuple):
     validated_ms: int | None = None
 
 
+_KEEP_CODES_MS = 24 * 3600 * 1000
 _COLUMNS = ValidationSession._fields
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM validation_sessions"
 
@@ -65,31 +66,46 @@ def delete(txn: Transaction, sid: str) -> None:
 
 def delete_expired(txn: Transaction, now_ms: int) -> None:
     txn.execute("DELETE FROM validation_sessions WHERE expires_ms <= ?", now_ms)
-    txn.execute("DELETE FROM email_codes WHERE expires_ms <= ?", now_ms)
+    # Whoever types a code too late is told that it is too late, for a day.
+    txn.execute("DELETE FROM email_codes WHERE expires_ms <= ?", now_ms - _KEEP_CODES_MS)
 
 
 def put_code(
-    txn: Transaction, purpose: str, address: str, code: str, *, expires_ms: int, attempts: int
+    txn: Transaction,
+    purpose: str,
+    address: str,
+    code: str,
+    *,
+    now_ms: int,
+    expires_ms: int,
+    attempts: int,
 ) -> None:
     """Note a code for an address; one of before works no longer."""
     txn.put(
         "email_codes",
-        ("purpose", "address", "code_hash", "expires_ms", "attempts_left"),
-        (purpose, address, hash_token(f"{purpose} {address} {code}"), expires_ms, attempts),
+        ("purpose", "address", "code_hash", "sent_ms", "expires_ms", "attempts_left"),
+        (purpose, address, hash_token(f"{purpose} {address} {code}"), now_ms, expires_ms, attempts),
         ("purpose", "address"),
     )
 
 
-def try_code(txn: Transaction, purpose: str, address: str, code: str, *, now_ms: int) -> bool:
-    """Use up a code, or one of the attempts at it."""
+def code_sent_ms(txn: Transaction, purpose: str, address: str) -> int | None:
+    """When the last code was sent."""
+    sent_ms = txn.value("SELECT sent_ms FROM email_codes WHERE purpose = ? AND address = ?", purpose, address)
+    return None if sent_ms is None else int(sent_ms)
+
+
+def try_code(txn: Transaction, purpose: str, address: str, code: str, *, now_ms: int) -> bool | None:
+    """Use up a code, or one of the attempts at it; None if it works no longer."""
     row = txn.one(
-        "SELECT code_hash, attempts_left FROM email_codes WHERE purpose = ? AND address = ? AND expires_ms > ?",
+        "SELECT code_hash, attempts_left, expires_ms FROM email_codes WHERE purpose = ? AND address = ?",
         purpose,
         address,
-        now_ms,
     )
-    if row is None or row[1] <= 0:
+    if row is None:
         return False
+    if row[1] <= 0 or row[2] <= now_ms:
+        return None
     is_right = bytes(row[0]) == hash_token(f"{purpose} {address} {code}")
     if is_right:
         txn.execute("DELETE FROM email_codes WHERE purpose = ? AND address = ?", purpose, address)

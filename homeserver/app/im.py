@@ -45,7 +45,7 @@ class ImServices:
             tasks,
         )
         self.own = OwnData(db)
-        self.people = People(db, presence, clock, server_name=server_name)
+        self.people = People(db, presence, clock, server_name=server_name, scope=im.presence_scope)
         contacts = Contacts(db, self.own, clock, randomness)
         shape = RoomShape(im.room_version, im.encrypted, im.request_lifetime_ms)
         writing = RequestWriting(rooms.creation, rooms.memberships, rooms.sending, clock, randomness, shape)

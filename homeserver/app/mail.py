@@ -22,7 +22,7 @@ from homeserver.ids import ServerName
 from homeserver.users.captcha import CaptchaStage
 from homeserver.users.identity_servers import IdentityServers
 from homeserver.users.jwt_login import JwtLogin
-from homeserver.users.mail.codes import EmailCodes
+from homeserver.users.mail.codes import CodeRules, EmailCodes
 from homeserver.users.mail.mailer import Mailer, NoMailer, TemplateMailer
 from homeserver.users.mail.smtp import SmtpTransport
 from homeserver.users.mail.stage import EmailStage
@@ -50,7 +50,9 @@ class Mail:
                 server_name=config.server.server_name,
             )
             self.validation = EmailValidation(db, clock, randomness, self.mailer, policy_of(config))
-        self.codes = EmailCodes(db, clock, randomness, self.mailer)
+        im = config.im
+        rules = CodeRules(im.email_code_lifetime_ms, im.email_code_resend_after_ms, im.email_code_attempts)
+        self.codes = EmailCodes(db, clock, randomness, surroundings.tasks, self.mailer, rules)
         self.identity = IdentityServers(
             self._web,
             _Signer(config.server.server_name, signing_key),

@@ -18,6 +18,7 @@ from homeserver.rooms.departures import Departures
 from homeserver.rooms.directory import Directory, RemoteDirectory
 from homeserver.rooms.directory_rules import DirectoryRules
 from homeserver.rooms.history import Earlier, History
+from homeserver.rooms.invisible import IsInvisible, nobody
 from homeserver.rooms.member_profiles import ProfilePropagation, StoredMemberProfiles
 from homeserver.rooms.membership import Handshakes, Memberships
 from homeserver.rooms.read_markers import ReadMarkers
@@ -40,6 +41,7 @@ class RoomParts:
     handshakes: Handshakes = field(default_factory=Standalone)
     remote_directory: RemoteDirectory = field(default_factory=Standalone)
     earlier: Earlier | None = None
+    is_invisible: IsInvisible = nobody
 
 
 class RoomServices:
@@ -105,8 +107,8 @@ class RoomServices:
         )
         self.thread_subscriptions = ThreadSubscriptions(db, self.access)
         self.receipts = Receipts(db, self.rooms, clock)
-        self.read_markers = ReadMarkers(db, self.receipts)
-        self.typing = Typing(self.rooms, notifier, clock)
+        self.read_markers = ReadMarkers(db, self.receipts, parts.is_invisible)
+        self.typing = Typing(self.rooms, notifier, clock, parts.is_invisible)
         self.stripped = StrippedStates(db, self.rooms)
         self.bundles = Bundles(db)
         self.related = Related(db, self.visibility)

@@ -129,14 +129,7 @@ async def build_homeserver(
     handlers: dict[str, list[object]] = {
         "client": [*client_handlers(config), *services.client_handlers()],
         "media": services.media.handlers(),
-        "im": [
-            *services.im.handlers(),
-            *services.social.handlers(),
-            *services.realtime.handlers(),
-            *services.media.im_handlers(),
-        ]
-        if config.im.enabled
-        else [],
+        "im": services.im_handlers() if config.im.enabled else [],
         "federation": services.federation.handlers(),
         "keys": [federation.key_endpoints],
         "health": health_handlers(),

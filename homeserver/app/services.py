@@ -13,6 +13,7 @@ from homeserver.app.e2ee import E2ee, E2eeParts, user_parts
 from homeserver.app.features import Features
 from homeserver.app.federation import Federation
 from homeserver.app.im import ImServices
+from homeserver.app.im_accounts import ImAccountServices
 from homeserver.app.im_realtime import RealtimeServices
 from homeserver.app.mail import Mail
 from homeserver.app.media import MediaServices
@@ -32,6 +33,8 @@ from homeserver.events.signatures import SigningKey
 from homeserver.http.endpoint import Auth
 from homeserver.http.rate_limit import RateLimiter
 from homeserver.http.router import Authenticator
+from homeserver.presence.activity import PresenceActivity
+from homeserver.presence.mode_following import ModeFollowing
 from homeserver.presence.presence import Presence
 from homeserver.rooms.numbers import EventNumbers
 from homeserver.sync.presence_section import PresenceAudience, PresenceSection
@@ -75,8 +78,11 @@ class Services:
         self.e2ee = E2ee(config, surroundings, self.users, e2ee_parts)
         core = RoomCore(config, surroundings, numbers, signing_keys[0])
         abroad = RoomsAbroad(config, surroundings, core, federation)
-        self.rooms = RoomServices(config, surroundings, self.users, core, abroad.parts)
         self.presence = Presence(db, notifier, clock, enabled=config.presence.enabled)
+        self._modes = ModeFollowing(db, notifier, surroundings.tasks, self.presence)
+        parts = replace(abroad.parts, is_invisible=self.presence.is_invisible)
+        self.rooms = RoomServices(config, surroundings, self.users, core, parts)
+        PresenceActivity(self.presence, notifier)
         presence_section = PresenceSection(self.presence, self.rooms.rooms, clock)
         self.sync = SyncServices(
             config,
@@ -119,6 +125,9 @@ class Services:
         self.audience = PresenceAudience(db, self.rooms.rooms, self.sync.feeds, notifier)
         self.assistance = Assistance(config, surroundings, self.users, self.rooms)
         self.media = MediaServices(config, surroundings, federation.media)
+        self.im_accounts = ImAccountServices(
+            config, surroundings, self.users, self.mail, self.im, self.presence
+        )
         self.social = SocialServices(
             config, surroundings, self.rooms, self.im.follower, self.im.talk.speaking
         )
@@ -129,7 +138,7 @@ class Services:
             self.sync,
             self.im,
             self.social.calls,
-            self.presence,
+            self.im_accounts.own_presence,
             limiter,
             self.e2ee.sections,
         )
@@ -179,6 +188,15 @@ class Services:
             self._stream_endpoints,
         ]
 
+    def im_handlers(self) -> list[object]:
+        """Everything under `/im/v1`."""
+        return [
+            *self.im_accounts.handlers(),
+            *self.im.handlers(),
+            *self.social.handlers(),
+            *self.realtime.handlers(),
+        ]
+
     def authenticators(self) -> dict[Auth, Authenticator]:
         authenticator = self.users.authenticator
         return {
@@ -191,6 +209,7 @@ class Services:
     async def start(self) -> None:
         """Begin what runs by itself."""
         self.users.start()
+        await self._modes.start()
         await self.rooms.departures.resume()
         await self.rooms.delayed.start()
         await self.e2ee.start()

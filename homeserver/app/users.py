@@ -58,6 +58,7 @@ from homeserver.users.registration_tokens import RegistrationTokens
 from homeserver.users.session_events import SessionEvents
 from homeserver.users.sessions import Sessions
 from homeserver.users.short_tokens import ShortTokens
+from homeserver.users.signed_tokens import Sliding, TokenSigner
 from homeserver.users.stages import DummyStage, PasswordStage, RegistrationTokenStage, TermsStage
 from homeserver.users.stale_devices import StaleDevices
 from homeserver.users.usernames import Usernames
@@ -109,7 +110,7 @@ class Users:
         self.stale_devices = StaleDevices(
             db, clock, tasks, self.devices, config.registration.delete_stale_devices_after_ms
         )
-        self.sessions = Sessions(db, clock, randomness, self.devices, config.tokens)
+        self.sessions = Sessions(db, clock, randomness, self.devices, config.tokens, _sliding(config))
         self.passwords = Passwords(executor, config.passwords, config.hashing)
         self.accounts = Accounts(db, self.passwords, self.sessions)
         self.identifiers = Identifiers(db, server_name)
@@ -236,6 +237,13 @@ class Users:
             CapabilityEndpoints(capabilities, self.profiles, self.accounts),
             OpenIDEndpoints(self.short_tokens),
         ]
+
+
+def _sliding(config: Config) -> Sliding:
+    """The sessions of the IM API."""
+    im = config.im
+    signer = TokenSigner(im.jwt_secret) if im.signs_tokens and im.jwt_secret else None
+    return Sliding(im.access_token_lifetime_ms, im.refresh_token_lifetime_ms, signer)
 
 
 def _managed_fields(config: Config) -> frozenset[str]:

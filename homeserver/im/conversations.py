@@ -71,7 +71,7 @@ class ConversationParts:
         """The conversations as they are answered."""
         mutes = await self._muting.of(user_id)
         peers = [each.direct.peer for each in counted if each.direct is not None]
-        people = await self._people.nicknames(peers)
+        people = await self._people.nicknames(user_id, peers)
         return [await self._shown(user_id, each, people, mutes) for each in counted]
 
     async def _shown(

@@ -32,15 +32,6 @@ class RequestHandled(Conflict):
     errcode = "IM_REQUEST_HANDLED"
 
 
-class BadCode(MatrixError):
-    errcode = "IM_BAD_CODE"
-
-
-class CodeExpired(MatrixError):
-    status = 410
-    errcode = "IM_CODE_EXPIRED"
-
-
 class RecallExpired(Forbidden):
     errcode = "IM_RECALL_EXPIRED"
 

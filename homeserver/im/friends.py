@@ -47,7 +47,7 @@ class Friends:
         await self._follower.settled()
         found = await self._db.read(im_directs.friends, user_id, after=after, limit=limit, category=category)
         blocked = await self._db.read(ignored_by, user_id)
-        shown = await self._people.nicknames([friend.peer for friend in found])
+        shown = await self._people.nicknames(user_id, [friend.peer for friend in found])
         return [self._shown(friend, shown, friend.peer in blocked) for friend in found], found
 
     async def view(self, user_id: UserID, friend: UserID) -> dict[str, Any]:
@@ -57,7 +57,7 @@ class Friends:
         """
         direct = await self._load(user_id, friend)
         blocked = await self._db.read(ignored_by, user_id)
-        shown = await self._people.nicknames([friend])
+        shown = await self._people.nicknames(user_id, [friend])
         return self._shown(direct, shown, friend in blocked) | {"since_ts": direct.since_ms}
 
     async def ids(self, user_id: UserID) -> list[UserID]:

@@ -2,33 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import msgspec
 
 from homeserver.ids import ServerName, UserID, domain_of, localpart_of
+from homeserver.presence.modes import Mode
 from homeserver.presence.presence import Presence
 from homeserver.runtime.clock import Clock
-from storage import profiles
+from storage import im_relations, membership, profiles
 from storage.database import Database
 from storage.transaction import Transaction
+
+Scope = Literal["friends", "rooms", "nobody"]
+"""Who sees who is there."""
 
 
 class People:
     """Shows users. Of other servers' users it tells what rooms of two say of them."""
 
-    def __init__(self, db: Database, presence: Presence, clock: Clock, *, server_name: ServerName) -> None:
+    def __init__(
+        self, db: Database, presence: Presence, clock: Clock, *, server_name: ServerName, scope: Scope
+    ) -> None:
+        self._scope = scope
         self._db = db
         self._presence = presence
         self._clock = clock
         self._server_name = server_name
 
-    async def nicknames(self, users: Iterable[UserID]) -> dict[UserID, dict[str, Any]]:
-        """The public part of each, with their presence."""
+    async def nicknames(self, viewer: UserID, users: Iterable[UserID]) -> dict[UserID, dict[str, Any]]:
+        """The public part of each, with the presence of those whose it is the viewer's to see."""
         wanted = list(dict.fromkeys(users))
-        named = await self._db.read(_names, wanted, self._server_name)
-        return {user: {**named[user], "presence": self.presence(user)} for user in wanted}
+        named, seen = await self._db.read(self._load, viewer, wanted)
+        return {
+            user: {**named[user], "presence": self.presence(user)} if user in seen else named[user]
+            for user in wanted
+        }
+
+    async def visible(self, viewer: UserID, users: Sequence[UserID]) -> set[UserID]:
+        """Those whose presence the viewer may see."""
+        return await self._db.read(self._visible, viewer, users)
+
+    def _load(
+        self, txn: Transaction, viewer: UserID, users: list[UserID]
+    ) -> tuple[dict[UserID, dict[str, Any]], set[UserID]]:
+        named = {user: _public(user, _profile(txn, user, self._server_name)) for user in users}
+        return named, self._visible(txn, viewer, users)
+
+    def _visible(self, txn: Transaction, viewer: UserID, users: Sequence[UserID]) -> set[UserID]:
+        oneself = {viewer} & set(users)
+        if self._scope == "nobody":
+            return oneself
+        friends = im_relations.friends_among(txn, viewer, users)
+        if self._scope == "friends":
+            return friends | oneself
+        others = set(users) - friends
+        return friends | oneself | {user for user in others if membership.rooms_shared(txn, viewer, user)}
 
     def presence(self, user_id: UserID) -> dict[str, Any]:
         """Whether somebody is there, as far as this server knows."""
@@ -37,16 +67,14 @@ class People:
             return {"status": "offline"}
         shown = state.content(self._clock.now_ms())
         status = {"unavailable": "away"}.get(state.presence, state.presence)
+        if status == "away" and self._presence.mode_of(user_id) is Mode.BUSY:
+            status = "busy"
         found: dict[str, Any] = {"status": status}
         if "last_active_ago" in shown:
             found["last_active_ago"] = shown["last_active_ago"]
         if state.status_msg:
             found["message"] = state.status_msg
         return found
-
-
-def _names(txn: Transaction, users: list[UserID], server_name: ServerName) -> dict[UserID, dict[str, Any]]:
-    return {user: _public(user, _profile(txn, user, server_name)) for user in users}
 
 
 def _profile(txn: Transaction, user: UserID, server_name: ServerName) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ DEFAULTS: dict[str, Any] = {
     "read_receipts": True,
     "auto_join_groups": False,
     "who_can_add_me": "everybody",
-    "discoverable": True,
+    "discoverable": False,
     "show_friends": True,
     "moments_range": "all",
     "sync_moments": True,

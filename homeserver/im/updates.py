@@ -92,7 +92,7 @@ class UpdatesComposer:
         told.sort(key=lambda pair: pair[0])
         frames = [frame for _, frame in told]
         frames += [_delivery(each) for each in own.deliveries]
-        frames += self._presence(feed, request, since)
+        frames += await self._presence(feed, request, since)
         for room_id, kind in own.account_data:
             if kind in OWN_TYPES:
                 changed[room_id] = None
@@ -103,12 +103,20 @@ class UpdatesComposer:
             frames.append({"type": "conversation.updated", "cid": None, "muted": muted})
         return _updates(frames, self._held_back(feed, request, until))
 
-    def _presence(self, feed: Feed, request: SyncRequest, since: StreamToken) -> list[Frame]:
-        wanted = request.filter.presence
-        return [
-            {"type": "presence", "user_id": user, "presence": self._sources.people.presence(user)}
+    async def _presence(self, feed: Feed, request: SyncRequest, since: StreamToken) -> list[Frame]:
+        wanted, people = request.filter.presence, self._sources.people
+        users = [
+            user
             for user, position in feed.presence.items()
             if position > since.ephemeral and wanted.includes_sender(user)
+        ]
+        if not users:
+            return []
+        seen = await people.visible(feed.user_id, users)
+        return [
+            {"type": "presence", "user_id": user, "presence": people.presence(user)}
+            for user in users
+            if user in seen
         ]
 
     async def _conversations(self, user_id: UserID, changed: Iterable[RoomID]) -> list[Frame]:

@@ -105,7 +105,7 @@ class FriendRequestEndpoints:
                 if query.state is None or request.state == query.state:
                     shown.append(request)
         others = [request.sender if incoming else request.target for request in shown]
-        people = await self._people.nicknames(others)
+        people = await self._people.nicknames(who.user_id, others)
         items = [_shown(request, people[other]) for request, other in zip(shown, others, strict=True)]
         return page(items, encode_place(*place) if more and place is not None else None)
 
@@ -153,7 +153,9 @@ class FriendEndpoints:
     async def list_friends_presence(self, who: Requester) -> dict[str, Any]:
         """Which of one's friends are there."""
         friends = await self._friends.ids(who.user_id)
-        return page([{"user_id": user, **self._people.presence(user)} for user in friends], None)
+        seen = await self._people.visible(who.user_id, friends)
+        items = [{"user_id": user, **self._people.presence(user)} for user in friends if user in seen]
+        return page(items, None)
 
     @endpoint("GET", "/im/v1/friends/categories", rate_limit=REST)
     async def list_categories(self, who: Requester) -> dict[str, Any]:
@@ -202,7 +204,7 @@ class FriendEndpoints:
     async def list_mutual_friends(self, who: Requester, user_id: UserID) -> dict[str, Any]:
         """Whom both know; `complete` says whether that is all."""
         found, complete = await self._friends.mutual(who.user_id, user_id)
-        people = await self._people.nicknames(found)
+        people = await self._people.nicknames(who.user_id, found)
         return {"items": [people[user] for user in found], "complete": complete}
 
     @endpoint("GET", "/im/v1/blocks", rate_limit=REST)
@@ -212,7 +214,7 @@ class FriendEndpoints:
         if query.friends_only:
             friends = set(await self._friends.ids(who.user_id))
             blocked = [user for user in blocked if user in friends]
-        people = await self._people.nicknames(blocked)
+        people = await self._people.nicknames(who.user_id, blocked)
         return page([people[user] for user in blocked], None)
 
     @endpoint("PUT", "/im/v1/blocks/{user_id}", rate_limit=REST)

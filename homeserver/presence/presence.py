@@ -1,7 +1,9 @@
 """Keeps everybody's presence: users are online while their devices follow, away when idle, offline when gone.
 
-What a user chose (a state, a status message) is stored; that a device follows is only remembered. A user who chose to
-be invisible stays offline to all, whatever their devices say.
+What a user chose (a state, a status message) is stored; that a device follows is only remembered. Over both stands the
+mode: a user who is invisible is offline to everybody, whatever their devices say, and one who is away or busy is never
+online. While a mode hides them, nothing of what they do is told, and nothing is lost: when it ends, they are what their
+devices say.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from homeserver.ids import UserID
+from homeserver.presence.modes import Mode
 from homeserver.presence.states import OFFLINE, ONLINE, UNAVAILABLE, PresenceState
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.notifier import Notifier
@@ -46,7 +49,8 @@ class Presence:
         self._states: OrderedDict[UserID, PresenceState] = OrderedDict()
         self._following: dict[UserID, _Following] = {}
         self._chosen: dict[UserID, str] = {}
-        self._invisible: set[UserID] = set()
+        self._modes: dict[UserID, Mode] = {}
+        self._unsaid: dict[UserID, str | None] = {}
         self._listeners: list[Listener] = []
         self._checking = False
 
@@ -77,42 +81,72 @@ class Presence:
         following = self._following.get(user_id)
         if following is not None:
             following.wanted = presence
+        elif presence != OFFLINE:
+            self._following[user_id] = _Following(now_ms, presence)
+            self._check_later()
+        if self.is_hidden(user_id):
+            # They were last active when they hid; what they say now is said when they come back.
+            self._unsaid[user_id] = status_msg
+            active_ms = (await self.load(user_id)).last_active_ms
+            await self._db.run(presence_rows.save, user_id, presence, status_msg, active_ms)
+            return
         self._change(
             user_id,
             PresenceState(presence, status_msg, now_ms, currently_active=presence == ONLINE),
         )
-        if presence != OFFLINE and following is None:
-            self._following[user_id] = _Following(now_ms, presence)
-            self._check_later()
         await self._db.run(presence_rows.save, user_id, presence, status_msg, now_ms)
 
-    def set_invisible(self, user_id: UserID, *, invisible: bool) -> None:
-        """Show the user as offline to everybody, whatever their devices do, or no longer."""
-        if invisible:
-            state = self._states.get(user_id, PresenceState())
-            self._invisible.add(user_id)
-            if state.presence != OFFLINE:
-                self._change(user_id, replace(state, presence=OFFLINE, currently_active=False))
+    def set_mode(self, user_id: UserID, mode: Mode | None) -> None:
+        """Let a mode stand over what the user's devices say, or none any more."""
+        if mode is self._modes.get(user_id):
+            return
+        if mode is None:
+            del self._modes[user_id]
         else:
-            self._invisible.discard(user_id)
+            self._modes[user_id] = mode
+        state = self._states.get(user_id)
+        following = self._following.get(user_id)
+        if state is None and following is None:
+            return
+        state = state or PresenceState()
+        if user_id in self._unsaid and not self.is_hidden(user_id):
+            state = replace(state, status_msg=self._unsaid.pop(user_id))
+        if not self.is_hidden(user_id) and following is not None:
+            # Back from hiding, or from being away: as the devices say.
+            wanted = following.wanted
+            state = PresenceState(
+                wanted, state.status_msg, self._clock.now_ms(), currently_active=wanted == ONLINE
+            )
+        self._change(user_id, state)
+
+    def mode_of(self, user_id: UserID) -> Mode | None:
+        return self._modes.get(user_id)
+
+    def is_hidden(self, user_id: UserID) -> bool:
+        """Whether the user is offline to everybody because they want to be."""
+        mode = self._modes.get(user_id)
+        return mode is not None and mode.ceiling == OFFLINE
 
     def is_invisible(self, user_id: UserID) -> bool:
-        return user_id in self._invisible
+        """Whether nothing may show that the user is there: not that they write, not what they read."""
+        return self._modes.get(user_id) is Mode.INVISIBLE
 
     def syncing(self, user_id: UserID, set_presence: str) -> None:
         """A device of the user follows, and wants them to be shown like this; "offline" leaves no trace."""
-        if not self.enabled or set_presence == OFFLINE or user_id in self._invisible:
+        if not self.enabled or set_presence == OFFLINE:
             return
         now_ms = self._clock.now_ms()
         following = self._following.get(user_id)
         if following is not None and following.wanted == set_presence:
             following.seen_ms = now_ms
             state = self._states.get(user_id)
-            if state is not None and state.presence == set_presence:
+            if state is not None and state.presence == self._under(user_id, set_presence):
                 return
         else:
             self._following[user_id] = _Following(now_ms, set_presence)
             self._check_later()
+        if self.is_hidden(user_id):
+            return
         before = self._states.get(user_id, PresenceState())
         if before.presence == UNAVAILABLE and set_presence == ONLINE and self._is_idle(before, now_ms):
             # An idle user's device goes on asking: only something that the user does makes them active again.
@@ -127,10 +161,10 @@ class Presence:
 
     def active(self, user_id: UserID) -> None:
         """The user has done something that shows they are there."""
-        if not self.enabled or user_id in self._invisible:
+        if not self.enabled or self.is_hidden(user_id):
             return
         state = self._states.get(user_id)
-        if state is None:
+        if state is None or user_id not in self._following:
             return
         now_ms = self._clock.now_ms()
         fresh = replace(state, last_active_ms=now_ms)
@@ -150,12 +184,22 @@ class Presence:
         return now_ms - state.last_active_ms > IDLE_AFTER_MS
 
     def _change(self, user_id: UserID, state: PresenceState) -> None:
-        if user_id in self._invisible and state.presence != OFFLINE:
+        shown = self._under(user_id, state.presence)
+        if shown != state.presence:
+            state = replace(state, presence=shown, currently_active=False)
+        if state == self._states.get(user_id):
             return
         self._remember(user_id, state)
         self._notifier.announce_ephemeral("presence", None, user_id)
         for listener in self._listeners:
             listener(user_id, state)
+
+    def _under(self, user_id: UserID, presence: str) -> str:
+        """What of a presence the user's mode lets through."""
+        mode = self._modes.get(user_id)
+        if mode is None or presence == OFFLINE:
+            return presence
+        return mode.ceiling
 
     def _remember(self, user_id: UserID, state: PresenceState) -> None:
         self._states[user_id] = state

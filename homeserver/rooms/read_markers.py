@@ -9,17 +9,21 @@ from collections.abc import Mapping
 
 from homeserver.errors import InvalidParam
 from homeserver.ids import EventID, RoomID, UserID
+from homeserver.rooms.invisible import IsInvisible, nobody
 from homeserver.rooms.receipts import Receipts
 from homeserver.users import account_data
 from storage.database import Database
 
 FULLY_READ = "m.fully_read"
+READ = "m.read"
+READ_PRIVATE = "m.read.private"
 
 
 class ReadMarkers:
     """Moves the markers of local users."""
 
-    def __init__(self, db: Database, receipts: Receipts) -> None:
+    def __init__(self, db: Database, receipts: Receipts, is_invisible: IsInvisible = nobody) -> None:
+        self._is_invisible = is_invisible
         self._db = db
         self._receipts = receipts
 
@@ -38,5 +42,7 @@ class ReadMarkers:
                 account_data.save_in, user_id, room_id, FULLY_READ, {"event_id": events[FULLY_READ]}
             )
         for receipt_type, event_id in events.items():
-            if receipt_type != FULLY_READ:
+            if receipt_type == READ and self._is_invisible(user_id):
+                await self._receipts.give(room_id, user_id, READ_PRIVATE, event_id, thread_id=thread_id)
+            elif receipt_type != FULLY_READ:
                 await self._receipts.give(room_id, user_id, receipt_type, event_id, thread_id=thread_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from homeserver.ids import RoomID, UserID
+from homeserver.rooms.invisible import IsInvisible, nobody
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.registry import Rooms
 from homeserver.runtime.clock import Clock, Timer
@@ -21,7 +22,10 @@ TOLD_AGAIN_S = 40.0
 class Typing:
     """Keeps who is typing, and ends it when their time is up."""
 
-    def __init__(self, rooms: Rooms, notifier: Notifier, clock: Clock) -> None:
+    def __init__(
+        self, rooms: Rooms, notifier: Notifier, clock: Clock, is_invisible: IsInvisible = nobody
+    ) -> None:
+        self._is_invisible = is_invisible
         self._rooms = rooms
         self._notifier = notifier
         self._clock = clock
@@ -43,6 +47,8 @@ class Typing:
         remote: bool = False,
     ) -> None:
         """The user has begun (or goes on) typing, or has stopped."""
+        if typing and not remote and self._is_invisible(user_id):
+            return
         room = await self._rooms.load(room_id)
         timer = self._timers.pop((room_id, user_id), None)
         if timer is not None and timer.active():

@@ -72,6 +72,14 @@ class Accounts:
             )
         return account
 
+    def check_strength(self, password: str) -> None:
+        """Refuse what may not become a password.
+
+        Raises:
+            WeakPassword: it is too weak.
+        """
+        self._passwords.check_strength(password)
+
     async def set_password(
         self, user_id: UserID, password: str | None, *, logout_devices: bool, by: Requester | None = None
     ) -> None:

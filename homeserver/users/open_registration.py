@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from homeserver.errors import Forbidden, MissingParam
 from homeserver.ids import UserID, localpart_of
@@ -13,6 +15,7 @@ from homeserver.users.login import NotExclusive
 from homeserver.users.registration import NewUser, Registration
 from homeserver.users.registration_policy import RegistrationPolicy
 from homeserver.users.sessions import NewSession, Session
+from homeserver.users.stages import DUMMY
 from homeserver.users.usernames import Usernames
 
 
@@ -26,6 +29,11 @@ class Wish:
     password: str | None
     session: NewSession | None
     guest_access_token: str | None = None
+    display_name: str | None = None
+
+
+Prove = Callable[[], Awaitable[Any]]
+"""Gives the result of a stage, or refuses."""
 
 
 class OpenRegistration:
@@ -69,15 +77,51 @@ class OpenRegistration:
         ) as proof:
             if wish.password is None:
                 raise MissingParam("password is missing")
-            user = NewUser(
-                user_id,
-                wish.password,
-                is_approved=not self._policy.requires_approval,
-                results=proof.results,
-            )
             if guest is not None:
+                user = NewUser(user_id, wish.password, results=proof.results)
                 return user_id, await self._registration.upgrade_guest(user, wish.session)
-            return user_id, await self._registration.register(user, wish.session)
+            return user_id, await self._make(user_id, wish, proof.results)
+
+    async def register_with(
+        self, wish: Wish, stage: str | None, prove: Prove, auth: Auth
+    ) -> tuple[UserID, Session | None]:
+        """Register a user who passes one stage by the request itself: `prove` gives its result.
+
+        It is the last that is asked, so that a name that is taken costs no proof. With it, no password is needed.
+
+        Raises:
+            Forbidden: registration is disabled.
+            InvalidUsername, UserInUse, Exclusive: the name is not to be had.
+            ThreepidInUse: the address is somebody's.
+            AuthenticationRequired: there are stages left to pass.
+        """
+        self._policy.check_open()
+        user_id = (
+            self._usernames.generate() if wish.username is None else self._usernames.parse(wish.username)
+        )
+        await self._usernames.check_free(user_id, even_if_hidden=True)
+        if wish.password is None and stage is None:
+            raise MissingParam("password is missing")
+        if wish.password is not None:
+            self._registration.check_strength(wish.password)
+        left = [[one for one in flow if one not in (stage, DUMMY)] for flow in self._policy.flows()]
+        if [] in left:
+            return user_id, await self._make(user_id, wish, await _results(stage, prove))
+        async with self._auth.proven(
+            "POST /register", left, auth, description="register an account"
+        ) as proof:
+            results = {**proof.results, **await _results(stage, prove)}
+            return user_id, await self._make(user_id, wish, results)
+
+    async def _make(self, user_id: UserID, wish: Wish, results: Mapping[str, Any]) -> Session | None:
+        user = NewUser(
+            user_id,
+            wish.password,
+            wish.display_name,
+            is_approved=not self._policy.requires_approval,
+            results=results,
+        )
+        return await self._registration.register(user, wish.session)
 
     async def register_guest(self, wanted: NewSession) -> Session:
         """Make an account for somebody who only wants to look round.
@@ -132,3 +176,7 @@ class OpenRegistration:
         if who is None or not who.is_guest or wish.username != localpart_of(who.user_id):
             raise Forbidden("guest_access_token must be a guest's, and username their localpart")
         return who.user_id
+
+
+async def _results(stage: str | None, prove: Prove) -> dict[str, Any]:
+    return {} if stage is None else {stage: await prove()}

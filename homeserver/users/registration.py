@@ -67,6 +67,13 @@ class Registration:
         self._profiles = profiles
         self._listeners: list[Listener] = []
 
+    def check_strength(self, password: str) -> None:
+        """
+        Raises:
+            WeakPassword: it may not become a password.
+        """
+        self._passwords.check_strength(password)
+
     def subscribe(self, listener: Listener) -> None:
         """Have `listener` do what else is due to a new user: joining rooms, a welcome."""
         self._listeners.append(listener)

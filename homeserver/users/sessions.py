@@ -16,6 +16,8 @@ from homeserver.runtime.clock import Clock
 from homeserver.runtime.random import Randomness
 from homeserver.users import session_events
 from homeserver.users.devices import Devices, check_display_name, parse_device_id
+from homeserver.users.signed_tokens import Sliding
+from storage import devices as device_rows
 from storage import tokens
 from storage.database import Database
 from storage.tokens import RefreshToken
@@ -59,6 +61,8 @@ class NewSession:
     display_name: str | None = None
     wants_refresh: bool = False
     scope: str | None = None
+    slides: bool = False
+    """Whether it is to live for as long as it is used, with a refresh token."""
 
     @classmethod
     def parse(
@@ -81,8 +85,15 @@ class Sessions:
     """Begins, refreshes and ends sessions."""
 
     def __init__(
-        self, db: Database, clock: Clock, randomness: Randomness, devices: Devices, lifetimes: TokensConfig
+        self,
+        db: Database,
+        clock: Clock,
+        randomness: Randomness,
+        devices: Devices,
+        lifetimes: TokensConfig,
+        sliding: Sliding | None = None,
     ) -> None:
+        self._sliding = sliding or Sliding()
         self._db = db
         self._clock = clock
         self._randomness = randomness
@@ -109,6 +120,9 @@ class Sessions:
             tokens.delete_of_device(txn, user_id, device_id)
             session_events.log_device_ended(txn, user_id, device_id)
         now_ms, lifetimes = self._clock.now_ms(), self._lifetimes
+        if wanted.slides:
+            idle_ms = self._sliding.idle_ms
+            return self._issue(txn, user_id, device_id, wanted.scope, None, None, idle_ms)
         if not wanted.wants_refresh:
             access_token = self.new_token("hat")
             tokens.add_access(
@@ -127,7 +141,7 @@ class Sessions:
                 expires_in_ms=lifetimes.nonrefreshable_access_token_lifetime_ms,
             )
         return self._issue(
-            txn, user_id, device_id, wanted.scope, _after(now_ms, lifetimes.session_lifetime_ms), None
+            txn, user_id, device_id, wanted.scope, _after(now_ms, lifetimes.session_lifetime_ms), None, None
         )
 
     async def refresh(self, refresh_token: str) -> Session:
@@ -148,6 +162,10 @@ class Sessions:
     async def end(self, who: Requester) -> None:
         """Log out: the device goes with its token."""
         await self._db.run(self._end, who)
+
+    async def end_named(self, user_id: UserID, name: str) -> bool:
+        """End the session of a device, or the one whose signed token bears this name; False if there is none."""
+        return await self._db.run(self._end_named, user_id, name)
 
     async def end_all(self, user_id: UserID) -> None:
         """Log out everywhere."""
@@ -199,7 +217,9 @@ class Sessions:
             lost = tokens.find_refresh_by_id(txn, old.next_id)
             if lost is not None:
                 self._revoke(txn, lost)
-        return self._issue(txn, old.user_id, old.device_id, old.scope, old.session_expires_ms, old)
+        return self._issue(
+            txn, old.user_id, old.device_id, old.scope, old.session_expires_ms, old, old.idle_ms
+        )
 
     def _issue(
         self,
@@ -209,13 +229,21 @@ class Sessions:
         scope: str | None,
         session_expires_ms: int | None,
         replaces: RefreshToken | None,
+        idle_ms: int | None,
     ) -> Session:
         """A pair of tokens; the session's end caps both."""
         now_ms, lifetimes = self._clock.now_ms(), self._lifetimes
-        access_token, refresh_token = self.new_token("hat"), self.new_token("hrt")
-        expires_ms = _earliest(
-            _after(now_ms, lifetimes.refreshable_access_token_lifetime_ms), session_expires_ms
+        access_token, refresh_token, jti = self.new_token("hat"), self.new_token("hrt"), None
+        lifetime_ms, unused_ms = (
+            lifetimes.refreshable_access_token_lifetime_ms,
+            lifetimes.refresh_token_lifetime_ms,
         )
+        if idle_ms is not None:
+            lifetime_ms, unused_ms = self._sliding.access_ms, idle_ms
+        expires_ms = _earliest(_after(now_ms, lifetime_ms), session_expires_ms)
+        if idle_ms is not None and self._sliding.signer is not None:
+            jti = self._randomness.token(16)
+            access_token = self._sliding.signer.sign(user_id, device_id, jti, now_ms, expires_ms)
         replaced_id = None if replaces is None else replaces.token_id
         access_id = tokens.add_access(
             txn,
@@ -226,6 +254,7 @@ class Sessions:
             expires_ms=expires_ms,
             supersedes=replaced_id,
             scope=scope,
+            jti=jti,
         )
         refresh_id = tokens.add_refresh(
             txn,
@@ -234,9 +263,10 @@ class Sessions:
             device_id,
             access_id=access_id,
             previous_id=replaced_id,
-            expires_ms=_earliest(_after(now_ms, lifetimes.refresh_token_lifetime_ms), session_expires_ms),
+            expires_ms=_earliest(_after(now_ms, unused_ms), session_expires_ms),
             session_expires_ms=session_expires_ms,
             scope=scope,
+            idle_ms=idle_ms,
         )
         if replaced_id is not None:
             tokens.set_next_refresh(txn, replaced_id, refresh_id)
@@ -255,6 +285,13 @@ class Sessions:
             expires_ms=expires_ms,
             puppeteer=puppeteer,
         )
+
+    def _end_named(self, txn: Transaction, user_id: UserID, name: str) -> bool:
+        device_id = tokens.find_device_of_jti(txn, user_id, name) or DeviceID(name)
+        if device_rows.find(txn, user_id, device_id) is None:
+            return False
+        self._devices.delete_in(txn, user_id, device_id)
+        return True
 
     def _end(self, txn: Transaction, who: Requester) -> None:
         if who.device_id is not None:

@@ -61,7 +61,9 @@ CREATE TABLE access_tokens (
     supersedes BIGINT,
     -- an administrator who acts as this user
     puppeteer BIGINT,
-    scope TEXT
+    scope TEXT,
+    -- the name that a signed token bears, by which it can be revoked
+    jti TEXT
 );
 CREATE INDEX access_tokens_device ON access_tokens (user_name, device_id);
 
@@ -77,7 +79,9 @@ CREATE TABLE refresh_tokens (
     expires_ms BIGINT,
     -- when the session ends however often it is refreshed
     session_expires_ms BIGINT,
-    scope TEXT
+    scope TEXT,
+    -- the session ends when it has not been used for so long; with NULL it does not slide
+    idle_ms BIGINT
 );
 CREATE INDEX refresh_tokens_device ON refresh_tokens (user_name, device_id);
 

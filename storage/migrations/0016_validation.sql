@@ -19,6 +19,7 @@ CREATE TABLE email_codes (
     purpose TEXT NOT NULL,
     address TEXT NOT NULL,
     code_hash BLOB NOT NULL,
+    sent_ms BIGINT NOT NULL,
     expires_ms BIGINT NOT NULL,
     attempts_left SMALLINT NOT NULL,
     PRIMARY KEY (purpose, address)

@@ -99,8 +99,7 @@ class EmailValidation:
         """
         check_secret(request.client_secret)
         address = canonical_email(check_address(request.address))
-        if not self._is_allowed(address):
-            raise ThreepidDenied("this address may not be used here")
+        check_allowed(self._policy.allowed, address)
         owner = await self._db.read(threepids.find_owner, EMAIL, address)
         if (owner is None) == (purpose is Purpose.PASSWORD_RESET):
             if self._policy.hides_use:
@@ -137,10 +136,6 @@ class EmailValidation:
         if proved is None:
             raise Forbidden("this address has not been confirmed yet", errcode="M_THREEPID_AUTH_FAILED")
         return proved
-
-    def _is_allowed(self, address: str) -> bool:
-        rules = self._policy.allowed
-        return not rules or any(one.medium == EMAIL and re.fullmatch(one.pattern, address) for one in rules)
 
     def _next_link(self, link: str | None) -> str | None:
         """The page to go on to: nobody sends mail in this server's name that leads just anywhere."""
@@ -196,6 +191,16 @@ class EmailValidation:
     def _find(self, txn: Transaction, sid: str) -> ValidationSession | None:
         session = None if "\0" in sid else validation.find(txn, sid)
         return None if session is None or session.expires_ms <= self._clock.now_ms() else session
+
+
+def check_allowed(rules: Sequence[AllowedThreepid], address: str) -> None:
+    """Refuse an address that the server does not want.
+
+    Raises:
+        ThreepidDenied: it does not.
+    """
+    if rules and not any(one.medium == EMAIL and re.fullmatch(one.pattern, address) for one in rules):
+        raise ThreepidDenied("this address may not be used here")
 
 
 def check_secret(client_secret: str) -> None:

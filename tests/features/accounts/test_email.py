@@ -281,28 +281,6 @@ async def test_a_mail_server_that_does_not_answer(postal: Postal) -> None:
     assert ADDRESS not in answer.json["error"]
 
 
-async def test_six_digits(postal: Postal) -> None:
-    server = postal.starts()
-    codes = server.homeserver.services.mail.codes
-    await codes.send("login", "Alice@example.org")
-    code = next(line for line in postal.mailbox.text.split() if line.isdigit() and len(line) == 6)
-    for _ in range(3):
-        with pytest.raises(Exception, match="wrong"):
-            await codes.redeem("login", ADDRESS, "000000" if code != "000000" else "111111")
-    with pytest.raises(Exception, match="wrong"):
-        await codes.redeem("binding", ADDRESS, code)
-    assert await codes.redeem("login", ADDRESS, code) == ADDRESS
-    with pytest.raises(Exception, match="wrong"):
-        await codes.redeem("login", ADDRESS, code)
-    await codes.send("login", ADDRESS)
-    for _ in range(5):
-        with pytest.raises(Exception, match="wrong"):
-            await codes.redeem("login", ADDRESS, "nothing")
-    code = next(line for line in postal.mailbox.text.split() if line.isdigit() and len(line) == 6)
-    with pytest.raises(Exception, match="wrong"):
-        await codes.redeem("login", ADDRESS, code)
-
-
 async def test_a_server_without_mail(server: Server) -> None:
     client = server.client()
     with refused("M_THREEPID_MEDIUM_NOT_SUPPORTED", 400):

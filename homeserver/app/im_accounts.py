@@ -1,0 +1,67 @@
+"""Accounts, users and presence of the IM API, built of their parts."""
+
+from __future__ import annotations
+
+from config import Config
+from homeserver.app.im import ImServices
+from homeserver.app.mail import Mail
+from homeserver.app.surroundings import Surroundings
+from homeserver.app.users import Users
+from homeserver.im.account_keeping import AccountKeeping
+from homeserver.im.presence import OwnPresence
+from homeserver.im.settings import Settings
+from homeserver.im.signing_in import SigningIn, SigningUp
+from homeserver.im.users import PublicProfiles, Relations, UserSearch
+from homeserver.im_api.accounts import AccountEndpoints, SessionEndpoints
+from homeserver.im_api.presence import ImPresenceEndpoints
+from homeserver.im_api.users import OwnUserEndpoints, UserEndpoints
+from homeserver.presence.presence import Presence
+from homeserver.rooms.user_directory import UserDirectory
+
+
+class ImAccountServices:
+    """Who one is, and who others are."""
+
+    def __init__(
+        self,
+        config: Config,
+        surroundings: Surroundings,
+        users: Users,
+        mail: Mail,
+        im: ImServices,
+        presence: Presence,
+    ) -> None:
+        db = surroundings.database
+        signing_up = SigningUp(
+            users.open_registration,
+            users.identifiers,
+            mail.codes,
+            surroundings.clock,
+            config.registration.allowed_local_3pids,
+        )
+        signing_in = SigningIn(
+            users.login, users.sessions, users.accounts, users.identifiers, mail.codes, users.short_tokens
+        )
+        keeping = AccountKeeping(
+            users.accounts,
+            users.password_attempts,
+            signing_in,
+            users.deactivation,
+            mail.threepids,
+            may_change_password=config.passwords.is_enabled,
+        )
+        profiles = PublicProfiles(users.profiles, config.server.server_name)
+        self.relations = Relations(db, im.follower, im.people)
+        directory = UserDirectory(db, config.directory.user_directory)
+        search = UserSearch(db, directory, users.identifiers, profiles, self.relations)
+        self.own_presence = OwnPresence(im.own, presence)
+        self._handlers: list[object] = [
+            AccountEndpoints(signing_up, signing_in, keeping, mail.codes.rules),
+            SessionEndpoints(users.sessions, users.devices),
+            OwnUserEndpoints(profiles, mail.threepids, keeping, Settings(db, im.own), presence),
+            UserEndpoints(profiles, search, self.relations),
+            ImPresenceEndpoints(self.own_presence, self.relations),
+        ]
+
+    def handlers(self) -> list[object]:
+        return self._handlers
