@@ -9,8 +9,9 @@ from homeserver.app.sync import SyncServices
 from homeserver.app.users import Users
 from homeserver.http.rate_limit import RateLimiter
 from homeserver.im.calls import Calls
+from homeserver.im.presence import OwnPresence
 from homeserver.im.realtime_dialect import RealtimeDialect
-from homeserver.im.realtime_ops import OwnPresence, RealtimeOps, Talking, session_ops
+from homeserver.im.realtime_ops import RealtimeOps, Talking, session_ops
 from homeserver.im.update_rooms import RoomUpdates
 from homeserver.im.updates import UpdatesComposer, UpdateSources
 from homeserver.im_api.realtime import RealtimeEndpoints

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from homeserver.errors import InvalidParam
 from homeserver.ids import UserID
 from homeserver.im.own_data import OwnData
 from homeserver.presence.modes import PRESENCE
@@ -26,6 +27,11 @@ class OwnPresence:
         """Keep the mode, which the server follows from the account data, and say the state and the message.
 
         Somebody who hides is hidden before anything else is said of them.
+
+        Raises:
+            InvalidParam: the message is too long.
         """
+        if message is not None and len(message) > MAX_MESSAGE:
+            raise InvalidParam(f"message: at most {MAX_MESSAGE} characters")
         await self._own.merge(user_id, None, PRESENCE, {"mode": status})
         await self._presence.choose(user_id, _STATES.get(status, OFFLINE), message)

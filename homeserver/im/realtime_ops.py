@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import msgspec
 
@@ -20,20 +20,14 @@ from homeserver.im.deliveries import Deliveries
 from homeserver.im.message_shapes import NewMessage
 from homeserver.im.messages import Messages
 from homeserver.im.own_view import OwnView
+from homeserver.im.presence import OwnPresence, Status
 from homeserver.rooms.access import RoomAccess
 from homeserver.rooms.tokens import parse_token
 from homeserver.rooms.typing import Typing
 from homeserver.sync.socket import Method, SocketSession
 
-Status = Literal["online", "away", "busy", "invisible", "offline"]
 MAX_SUBSCRIBED = 1000
 VERBS: tuple[Verb, ...] = ("answer", "candidates", "select", "negotiate", "reject", "hangup")
-
-
-class OwnPresence(Protocol):
-    """Says how a user wants to be seen."""
-
-    async def choose(self, user_id: UserID, status: Status, message: str | None) -> None: ...
 
 
 class SendOp(NewMessage):

@@ -11,7 +11,7 @@ from homeserver.http.endpoint import endpoint
 from homeserver.http.requester import Requester
 from homeserver.http.responses import Empty
 from homeserver.ids import UserID, is_user_id
-from homeserver.im.presence import MAX_MESSAGE, OwnPresence, Status
+from homeserver.im.presence import OwnPresence, Status
 from homeserver.im.users import Relations
 from homeserver.im_api.classes import REST
 
@@ -20,7 +20,7 @@ MAX_ASKED = 100
 
 class PresenceBody(msgspec.Struct):
     status: Status
-    message: Annotated[str, msgspec.Meta(max_length=MAX_MESSAGE)] | None = None
+    message: str | None = None
 
 
 class PresenceQueryBody(msgspec.Struct):

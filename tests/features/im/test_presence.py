@@ -147,7 +147,7 @@ async def test_a_server_whose_presence_is_for_all_in_a_room(make_server: ServerF
     ("method", "path", "body", "errcode"),
     [
         ("PUT", "/users/me/presence", {"status": "gone"}, "M_BAD_JSON"),
-        ("PUT", "/users/me/presence", {"status": "online", "message": "x" * 257}, "M_BAD_JSON"),
+        ("PUT", "/users/me/presence", {"status": "online", "message": "x" * 257}, "M_INVALID_PARAM"),
         ("POST", "/presence/query", {"user_ids": ["nobody"]}, "M_INVALID_PARAM"),
         ("POST", "/presence/query", {"user_ids": ["@a:one.test"] * 101}, "M_BAD_JSON"),
         ("GET", "/users/nobody/presence", None, "M_INVALID_PARAM"),
