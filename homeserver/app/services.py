@@ -195,6 +195,7 @@ class Services:
             *self.im.handlers(),
             *self.social.handlers(),
             *self.realtime.handlers(),
+            *self.media.im_handlers(),
         ]
 
     def authenticators(self) -> dict[Auth, Authenticator]:
