@@ -64,7 +64,11 @@ class StreamEndpoints:
         offered = check_upgrade(request)
         if offered and SUBPROTOCOL not in offered:
             raise BadSubprotocol(f"the only subprotocol is {SUBPROTOCOL}")
-        self._sockets.check_seat(who.user_id)
+        with self._sockets.arriving(who.user_id):
+            session = await self._session(who, query)
+        return self._sockets.upgrade(Seat(who.user_id), session)
+
+    async def _session(self, who: Requester, query: StreamQuery) -> SocketSession:
         clients = self._services.clients
         found = clients.find_filter(who.user_id, query.filter)
         state_key = STATE_AFTER if query.use_state_after else "state"
@@ -81,6 +85,7 @@ class StreamEndpoints:
         )
         presence = query.set_presence or query.presence
         clients.seen(wanted, presence)
-        first = await self._services.polls.poll(wanted, 0)
-        session = SocketSession(self._services, who, wanted, first, set_presence=presence)
-        return self._sockets.upgrade(Seat(who.user_id), session)
+        with clients.watch(who) as watch:
+            first = await self._services.polls.poll(wanted, 0, watch=watch)
+            watch.check()
+        return SocketSession(self._services, who, wanted, first, set_presence=presence)

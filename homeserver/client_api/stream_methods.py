@@ -74,7 +74,10 @@ class StreamMethods:
         room_id = parse_room_id(_need(params, "room_id", str))
         event_type, content = _need(params, "event_type", str), _need(params, "content", dict)
         state_key = _need(params, "state_key", str) if "state_key" in params else ""
-        event_id = await self._sending.state(room_id, who.user_id, event_type, state_key, content)
+        transaction = TransactionId(who.user_id, who.device_id, request_id)
+        event_id = await self._sending.state(
+            room_id, who.user_id, event_type, state_key, content, transaction=transaction
+        )
         return {"event_id": event_id}
 
     async def _set_typing(self, who: Requester, request_id: str, params: Mapping[str, Any]) -> dict[str, Any]:

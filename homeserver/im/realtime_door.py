@@ -15,7 +15,7 @@ from homeserver.http.requester import Requester
 from homeserver.runtime.clock import Clock, Timer
 from homeserver.runtime.tasks import Tasks
 from homeserver.sync.dialect import Dialect
-from homeserver.sync.socket import Line, SocketSession
+from homeserver.sync.socket import CLOSE_WITHIN_S, Line, SocketSession
 
 WAIT_S = 10.0
 CLOSE_NOBODY = 4001
@@ -41,12 +41,23 @@ class Door:
         self._line = line
         self._timer = self._clock.call_later(WAIT_S, self._refuse, "no token came")
 
+    def closing(self) -> None:
+        line, self._line = self._line, None
+        if self._session is not None:
+            self._session.closing()
+        elif line is not None:
+            self._stop_timer()
+            self._timer = self._clock.call_later(CLOSE_WITHIN_S, line.abort)
+
     def closed(self) -> None:
         self._line = None
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        self._stop_timer()
         if self._session is not None:
             self._session.closed()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
 
     def stalled(self) -> None:
         if self._session is not None:
@@ -87,8 +98,7 @@ class Door:
         line = self._line
         if line is None:
             return
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        self._stop_timer()
         known = {"user_id": who.user_id, "device_id": who.device_id}
         self._send(self._dialect.result(request_id, known))
         self._session = session
@@ -99,7 +109,5 @@ class Door:
             self._line.send_text(frame)
 
     def _refuse(self, reason: str) -> None:
-        line = self._line
-        if line is not None:
-            line.close(CLOSE_NOBODY, reason[:100])
-            self._timer = self._clock.call_later(5.0, line.abort)
+        if self._line is not None:
+            self._line.close(CLOSE_NOBODY, reason[:100])

@@ -82,8 +82,8 @@ class RealtimeEndpoints:
         if token is None:
             return self._door(request.client_address, query)
         who = await self._who(token)
-        self._sockets.check_seat(who.user_id)
-        session = await self._session(who, _token(query.since), query.set_presence)
+        with self._sockets.arriving(who.user_id):
+            session = await self._session(who, _token(query.since), query.set_presence)
         return self._sockets.upgrade(Seat(who.user_id), session)
 
     def _door(self, address: str, query: SocketQuery) -> Upgrade:
@@ -117,8 +117,11 @@ class RealtimeEndpoints:
 
     async def _session(self, who: Requester, since: StreamToken | None, shown: Shown) -> SocketSession:
         wanted = self._request(who, since)
-        self._services.clients.seen(wanted, shown)
-        first = await self._services.polls.poll(wanted, 0)
+        clients = self._services.clients
+        clients.seen(wanted, shown)
+        with clients.watch(who) as watch:
+            first = await self._services.polls.poll(wanted, 0, watch=watch)
+            watch.check()
         return SocketSession(self._services, who, wanted, first, set_presence=shown)
 
     def _request(self, who: Requester, since: StreamToken | None) -> SyncRequest:

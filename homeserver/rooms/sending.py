@@ -89,6 +89,7 @@ class Sending:
         state_key: str,
         content: dict[str, Any],
         *,
+        transaction: TransactionId | None = None,
         ts: int | None = None,
         unsigned: dict[str, Any] | None = None,
     ) -> EventID:
@@ -107,6 +108,8 @@ class Sending:
             if event_id is not None:
                 return event_id
         room = await self._access.joined(room_id, sender)
+        if transaction is not None and (known := room.transactions.get(transaction)) is not None:
+            return known
         if event_type == "m.room.member":
             return await self._membership(room, sender, state_key, content)
         current = room.find_state(event_type, state_key)
@@ -119,7 +122,7 @@ class Sending:
         )
         for check in self._checks:
             await check(room, draft)
-        return await self._writer.send(room_id, draft)
+        return await self._writer.send(room_id, draft, transaction=transaction)
 
     async def redaction(
         self,

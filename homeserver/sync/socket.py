@@ -1,14 +1,15 @@
 """One WebSocket that follows: updates as `/sync` makes them, and requests that clients send over the same line.
 
 The next update is composed only after the last one was handed to the socket, so whoever reads slowly gets fewer and
-larger updates (or, in some dialects, is sent away), and nothing queues up. To-device messages are not taken for
-received because they were written: they are acknowledged by the pong to a ping sent after them, or by the token that
-the client comes back with.
+larger updates (or, in some dialects, is sent away), and nothing queues up; nor is anything read from a client that
+does not read its answers. To-device messages are not taken for received because they were written: they are
+acknowledged by the pong to a ping sent after them, or by the token that the client comes back with.
 Spec: the draft `attic/drafts/websockets.rst` of the specification's repository, and what its implementations became.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -20,11 +21,11 @@ from homeserver.events.filters import Filter
 from homeserver.http.body import parse_object
 from homeserver.http.refusals import as_told
 from homeserver.http.requester import Requester
-from homeserver.rooms.tokens import StreamToken, parse_token
+from homeserver.rooms.tokens import StreamToken
 from homeserver.runtime.clock import Clock, Timer
 from homeserver.runtime.tasks import Tasks
 from homeserver.sync.answer import Answer
-from homeserver.sync.clients import SyncClients, Watch
+from homeserver.sync.clients import SyncClients
 from homeserver.sync.dialect import (
     CLOSE_ACCOUNT,
     CLOSE_FAILED,
@@ -40,6 +41,7 @@ PONG_WITHIN_S = 60.0
 CLOSE_WITHIN_S = 5.0
 CLOSE_GOING_AWAY = 1001
 CLOSE_SLOW = 4008
+PINGS_REMEMBERED = 100
 MAX_REQUESTS = 50
 """How many requests of one socket are worked on at once; more are refused."""
 
@@ -56,6 +58,10 @@ class Line(Protocol):
     def send_text(self, data: bytes) -> None: ...
 
     def send_ping(self, payload: bytes) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
 
     def close(self, code: int, reason: str) -> None: ...
 
@@ -104,33 +110,55 @@ class SocketSession:
         self._first = first
         self._set_presence = set_presence
         self._line: Line | None = None
+        self._watch = services.clients.watch(who)
         self._stop_waiting: Callable[[], None] | None = None
         self._writable: Deferred[None] | None = None
         self._timers: dict[str, Timer] = {}
         self._last_pong = services.clock.seconds()
+        self._told: OrderedDict[bytes, int] = OrderedDict()
+        """The pings that were sent after messages, and up to where each tells that they have arrived."""
         self._resumed: StreamToken | None = None
         self._running = 0
 
     def opened(self, line: Line) -> None:
         """The handshake is done: the first update goes out even if it says nothing."""
         self._line = line
+        self._watch.__enter__()
         self._last_pong = self._services.clock.seconds()
         self._later("ping", self._dialect.ping_every_s, self._keep_alive)
         self._services.tasks.spawn(f"socket of {self._who.user_id}", self._follow())
 
+    def closing(self) -> None:
+        """The last frame has been written: the client answers with a close of its own, or is cut off."""
+        line = self._line
+        if line is not None:
+            self._later("ending", CLOSE_WITHIN_S, line.abort)
+            self._leave()
+
     def closed(self) -> None:
-        self._line = None
+        self._leave()
         for timer in self._timers.values():
             if timer.active():
                 timer.cancel()
+
+    def _leave(self) -> None:
+        """Nothing more is said, and nothing waited for."""
+        line, self._line = self._line, None
+        if line is None:
+            return
+        self._watch.__exit__()
+        if self._writable is not None:
+            # A client that did not read is heard once more, since it may be closing as well.
+            line.resume_reading()
         self.writable()
         if self._stop_waiting is not None:
             self._stop_waiting()
 
     def stalled(self) -> None:
-        """The client does not read: nothing more is composed until it does."""
-        if self._writable is None:
+        """The client does not read: nothing more is composed or taken from it until it does."""
+        if self._writable is None and self._line is not None:
             self._writable = Deferred()
+            self._line.pause_reading()
             if self._dialect.stalled_s is not None:
                 self._later("stalled", self._dialect.stalled_s, self._send_away)
 
@@ -140,17 +168,21 @@ class SocketSession:
             timer = self._timers.pop("stalled", None)
             if timer is not None and timer.active():
                 timer.cancel()
+            if self._line is not None:
+                self._line.resume_reading()
             waiting.callback(None)
 
     def ponged(self, payload: bytes) -> None:
         """The client is there, and has read what was sent before the ping."""
         self._last_pong = self._services.clock.seconds()
+        position = self._told.get(payload)
         acknowledger = self._services.acknowledger
-        if acknowledger is None or not payload.startswith(b"s"):
+        if position is None or acknowledger is None:
             return
-        token = parse_token(payload.decode("ascii", "replace"))
+        while self._told and next(iter(self._told.values())) <= position:
+            self._told.popitem(last=False)
         self._services.tasks.spawn(
-            f"acknowledgement of {self._who.user_id}", acknowledger.acknowledge(self._who, token.received)
+            f"acknowledgement of {self._who.user_id}", acknowledger.acknowledge(self._who, position)
         )
 
     def received(self, data: bytes) -> None:
@@ -176,33 +208,46 @@ class SocketSession:
 
     async def _follow(self) -> None:
         """Update after update, until the line is gone."""
-        clients, polls = self._services.clients, self._services.polls
+        polls = self._services.polls
         answer = self._first
-        with clients.watch(self._who) as watch:
-            while self._line is not None:
-                self._tell(answer)
-                since = answer.token
-                # The line may have gone while it was written to.
-                if b'"to_device"' in answer.body and self._line is not None:
-                    self._line.send_ping(str(since).encode())
-                if self._writable is not None:
-                    await self._writable
-                if polls.is_stopping:
-                    self._close(CLOSE_GOING_AWAY, "the server is stopping")
-                    return
-                found = await self._next(polls, watch, since)
-                if isinstance(found, MatrixError):
-                    self._refuse(found)
-                    return
-                answer = found
+        while self._line is not None:
+            self._tell(answer)
+            since = answer.token
+            # The line may have gone while it was written to.
+            if b'"to_device"' in answer.body and self._line is not None:
+                self._ask_for_pong(self._line, since)
+            if self._writable is not None:
+                await self._writable
+            if polls.is_stopping:
+                self._close(CLOSE_GOING_AWAY, "the server is stopping")
+                return
+            if not self._is_open():
+                return
+            found = await self._next(polls, since)
+            if isinstance(found, MatrixError):
+                self._refuse(found)
+                return
+            answer = found
 
-    async def _next(self, polls: LongPolls, watch: Watch, since: StreamToken) -> Answer | MatrixError:
+    def _is_open(self) -> bool:
+        return self._line is not None
+
+    def _ask_for_pong(self, line: Line, token: StreamToken) -> None:
+        payload = str(token).encode()
+        self._told[payload] = token.received
+        while len(self._told) > PINGS_REMEMBERED:
+            self._told.popitem(last=False)
+        line.send_ping(payload)
+
+    async def _next(self, polls: LongPolls, since: StreamToken) -> Answer | MatrixError:
         while True:
             since = self._place_to_go_on(since)
             wanted = replace(self._request, since=since, full_state=False, is_acknowledged=False)
-            self._services.clients.seen(wanted, self._set_presence)
             try:
-                answer = await polls.poll(wanted, HEARTBEAT_MS, self._wait_with, watch)
+                # The session may have ended while its client did not read.
+                self._watch.check()
+                self._services.clients.seen(wanted, self._set_presence)
+                answer = await polls.poll(wanted, HEARTBEAT_MS, self._wait_with, self._watch)
             except MatrixError as error:
                 return error
             if self._line is None or self._resumed is None:
@@ -220,11 +265,8 @@ class SocketSession:
             self._send(frame)
 
     def _close(self, code: int, reason: str) -> None:
-        line = self._line
-        if line is not None:
-            line.close(code, reason)
-            # The client answers with a close of its own, or is cut off.
-            self._later("ending", CLOSE_WITHIN_S, line.abort)
+        if self._line is not None:
+            self._line.close(code, reason)
 
     def _send_away(self) -> None:
         """The client has not read for too long; it comes back with its token and misses nothing."""
@@ -246,6 +288,7 @@ class SocketSession:
         try:
             request = parse_object(data)
             request_id = request.get("id")
+            self._watch.check()
             answer = self._dialect.result(request_id, await self._call(request))
         except NotJson as error:
             answer = self._dialect.refusal(None, error)
@@ -260,7 +303,11 @@ class SocketSession:
         method = self._methods.get(call.method)
         if method is None:
             raise BadJson("Unknown method")
-        return await method(self._who, str(request.get("id")), call.params)
+        result = await method(self._who, str(request.get("id")), call.params)
+        if call.method == "presence":
+            # Being connected counts as this from now on.
+            self._set_presence = str(call.params["presence"])
+        return result
 
     def _send(self, frame: bytes) -> None:
         if self._line is not None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from homeserver.sync.socket import Line
 
 MAX_FRAME_BYTES = 128 * 1024
 SOCKETS_PER_USER = 32
+CLOSE_TOO_BIG = 1009
 
 
 class UpgradeRequired(MatrixError):
@@ -28,6 +30,10 @@ class Session(Protocol):
     """Whoever speaks over a socket."""
 
     def opened(self, line: Line) -> None: ...
+
+    def closing(self) -> None:
+        """A close has been sent, by the session or because the client has broken the protocol."""
+        ...
 
     def closed(self) -> None: ...
 
@@ -74,6 +80,21 @@ class WebSockets:
         if self._open[owner] >= most:
             raise LimitExceeded(f"{most} sockets are open already", retry_after_ms=10_000)
 
+    @contextmanager
+    def arriving(self, owner: str, *, most: int = SOCKETS_PER_USER) -> Iterator[None]:
+        """While a socket is about to open it counts as well: a thousand at once shall not pass.
+
+        Raises:
+            LimitExceeded: the owner has too many open.
+        """
+        self.check_seat(owner, most=most)
+        seat = Seat(owner)
+        self._open[owner] += 1
+        try:
+            yield
+        finally:
+            self._left(seat)
+
     def move(self, seat: Seat, owner: str) -> None:
         """The socket has turned out to be somebody's.
 
@@ -93,8 +114,8 @@ class WebSockets:
         self._open[seat.owner] += 1
         factory = WebSocketServerFactory(protocols=[self._subprotocol])
         factory.setProtocolOptions(
+            # Of messages this would limit our own as well, and an update is as large as what has happened.
             maxFramePayloadSize=MAX_FRAME_BYTES,
-            maxMessagePayloadSize=MAX_FRAME_BYTES,
             # The session pings, on the clock that it was given; the handshake has been read already.
             openHandshakeTimeout=0,
             closeHandshakeTimeout=0,
@@ -118,7 +139,11 @@ def _accept_deflate(offers: list[Any]) -> PerMessageDeflateOfferAccept | None:
         if isinstance(offer, PerMessageDeflateOffer):
             # Contexts that are kept cost 300 KB a socket: compress each message by itself.
             return PerMessageDeflateOfferAccept(
-                offer, request_no_context_takeover=True, no_context_takeover=True, mem_level=4
+                offer,
+                request_no_context_takeover=True,
+                no_context_takeover=True,
+                mem_level=4,
+                max_message_size=MAX_FRAME_BYTES,
             )
     return None
 
@@ -138,6 +163,12 @@ class SocketProtocol(WebSocketServerProtocol):
         transport: Any = self.transport
         transport.registerProducer(self, True)
         self._session.opened(self)
+
+    def onMessageFrameBegin(self, length: int) -> None:  # noqa: N802  # autobahn's
+        super().onMessageFrameBegin(length)
+        if self.message_data_total_length > MAX_FRAME_BYTES and not self.failedByMe:
+            self.close(CLOSE_TOO_BIG, f"a message may have {MAX_FRAME_BYTES} bytes")
+            self.failedByMe = True
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: FBT001, N803  # autobahn's signature
         if not isBinary:
@@ -164,9 +195,27 @@ class SocketProtocol(WebSocketServerProtocol):
     def send_ping(self, payload: bytes) -> None:
         self.sendPing(payload)
 
+    def pause_reading(self) -> None:
+        transport: Any = self.transport
+        transport.pauseProducing()
+
+    def resume_reading(self) -> None:
+        transport: Any = self.transport
+        transport.resumeProducing()
+
     def close(self, code: int, reason: str) -> None:
         # sendClose would refuse the codes that the protocol keeps for servers.
         self.sendCloseFrame(code=code, reasonUtf8=reason.encode(), isReply=False)
+
+    def sendCloseFrame(  # noqa: N802  # autobahn's
+        self,
+        code: int | None = None,
+        reasonUtf8: bytes | None = None,  # noqa: N803  # autobahn's
+        isReply: bool = False,  # noqa: FBT001, FBT002, N803  # autobahn's
+    ) -> None:
+        super().sendCloseFrame(code, reasonUtf8, isReply)
+        # Whether the session closes or the protocol does because a frame is broken: nothing follows.
+        self._session.closing()
 
     def abort(self) -> None:
         self.dropConnection(abort=True)

@@ -15,7 +15,7 @@ from twisted.internet.error import ConnectionLost
 from tests.harness.server import Server
 from tests.harness.wire import MemoryTransport
 
-TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 _MASK = b"\x01\x02\x03\x04"
 
 
@@ -29,6 +29,7 @@ class Socket:
         self.closed: int | None = None
         self.is_lost = False
         self.answers_pings = True
+        self.answers_close = True
         self._buffer = b""
         self._messages: list[dict[str, Any]] = []
         self._waiting: list[Deferred[None]] = []
@@ -141,19 +142,20 @@ class Socket:
                 self._later(0, self.transport.deliver, frame(PONG, payload))
         elif opcode == CLOSE:
             self.closed = int.from_bytes(payload[:2], "big")
-            self._later(0, self.transport.deliver, frame(CLOSE, payload[:2]))
+            if self.answers_close:
+                self._later(0, self.transport.deliver, frame(CLOSE, payload[:2]))
         return True
 
 
-def frame(opcode: int, payload: bytes) -> bytes:
+def frame(opcode: int, payload: bytes, *, is_last: bool = True, is_compressed: bool = False) -> bytes:
     """A masked frame, as clients send them."""
-    size = len(payload)
+    size, first = len(payload), (128 if is_last else 0) | (64 if is_compressed else 0) | opcode
     if size < 126:
-        head = bytes([128 | opcode, 128 | size])
+        head = bytes([first, 128 | size])
     elif size < 65536:
-        head = bytes([128 | opcode, 128 | 126]) + size.to_bytes(2, "big")
+        head = bytes([first, 128 | 126]) + size.to_bytes(2, "big")
     else:
-        head = bytes([128 | opcode, 128 | 127]) + size.to_bytes(8, "big")
+        head = bytes([first, 128 | 127]) + size.to_bytes(8, "big")
     return head + _MASK + bytes(byte ^ _MASK[index % 4] for index, byte in enumerate(payload))
 
 
