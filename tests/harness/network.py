@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.error import ConnectionClosed
+
 from federation.outbound.transport import RemoteRequest
 from homeserver.errors import RemoteError
 from homeserver.http.gate.exchange import NoAnswer
@@ -65,8 +67,8 @@ class Network:
         headers = dict(request.headers)
         message = format_request(request.method, request.uri, headers, request.body or b"")
         try:
-            answer = await Connection(door, "10.9.0.1").send(message)
-        except ConnectionError as error:
+            answer = await self._within(request.timeout_ms / 1000, Connection(door, "10.9.0.1"), message)
+        except (ConnectionError, ConnectionClosed) as error:
             raise NoAnswer(f"{request.destination} hung up") from error
         await self._travel(origin, request)
         if len(answer.body) > request.max_bytes:
@@ -76,6 +78,15 @@ class Network:
         sink = request.open_sink(Answer(answer.status, answer.headers))
         sink(answer.body)
         return Answer(answer.status, answer.headers)
+
+    async def _within(self, timeout_s: float, connection: Connection, message: bytes) -> Any:
+        """The answer, unless that takes too long: a server that dies answers nobody."""
+        timer = self._clock.call_later(timeout_s, connection.hang_up)
+        try:
+            return await connection.send(message)
+        finally:
+            if timer.active():
+                timer.cancel()
 
     async def _travel(self, origin: ServerName, request: RemoteRequest) -> None:
         delay_s = LATENCY_S if self.fault is None else self.fault(origin, request)

@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from tests.harness.user import User
+from tests.simulation.people import Person, publish_keys
 from tests.simulation.world import LOST, Refused, World
 
 VERSIONS = ("6", "10", "11", "12")
@@ -22,8 +22,8 @@ class Chronicle:
     """Rooms and their versions."""
     said: list[tuple[str, str, str]] = field(default_factory=list)
     """(room, sender, event) of each acknowledged message."""
-    passed: dict[str, tuple[User, User]] = field(default_factory=dict)
-    """To-device messages that were acknowledged: from whom, to whom."""
+    passed: dict[str, tuple[Person, Person, bool]] = field(default_factory=dict)
+    """To-device messages: from whom, to whom, and whether a server has acknowledged them."""
 
 
 class Schedule:
@@ -52,6 +52,7 @@ class Schedule:
                 options["initial_state"] = [{"type": "m.room.join_rules", "state_key": "", "content": rule}]
             room = await founder.creates_room(public=place % 3 != 1, version=version, **options)
             rooms[room] = version
+            self.world.rooms.append(room)
             for other in self.world.people:
                 if place % 3 != 1 and other is not founder and random.random() < 0.7:
                     await other.joins(room, via=[self.world.server_of(founder).name])
@@ -81,14 +82,24 @@ class Schedule:
         async def passes() -> None:
             content = {other.user_id: {"*": {"number": str(number)}}}
             path = f"/sendToDevice/im.hearth.test/n{number}"
+            self.chronicle.passed[str(number)] = (person, other, False)
             await person.request("PUT", path, {"messages": content})
-            self.chronicle.passed[str(number)] = (person, other)
+            self.chronicle.passed[str(number)] = (person, other, True)
 
         async def changes_levels() -> None:
             content = await person.state(room, "m.room.power_levels")
             users = dict(content.get("users", {}))
             users[other.user_id] = random.choice((0, 25, 50))
             await person.sets(room, "m.room.power_levels", {**content, "users": users})
+
+        async def gets_device() -> None:
+            device = await self.world.server_of(person).logs_in(person)
+            person.others.append(device)
+            await publish_keys(device)
+
+        async def loses_device() -> None:
+            if person.others:
+                await person.others.pop(random.randrange(len(person.others))).logs_out()
 
         choices: list[tuple[int, str, Callable[[], Awaitable[object]]]] = [
             (30, f"says {number} in {room}", says),
@@ -105,6 +116,10 @@ class Schedule:
             ),
             (6, f"changes levels in {room}", changes_levels),
             (6, f"passes {number} to {other.user_id}", passes),
+            (4, "gets a device", gets_device),
+            (3, "loses a device", loses_device),
+            (4, "asks for devices", lambda: person.asks_for_devices(self.world.people)),
+            (6, "syncs", person.syncs),
             (4, "weather", self._changes_weather),
             (3, "cut", self._cuts),
             (2, "crash", self._crashes),
@@ -115,7 +130,7 @@ class Schedule:
             return what, act  # type: ignore[return-value]  # what they give is nobody's business
         return f"{person.user_id} {what}", lambda: self._by(person, act)
 
-    async def _by(self, person: User, act: Callable[[], Awaitable[object]]) -> None:
+    async def _by(self, person: Person, act: Callable[[], Awaitable[object]]) -> None:
         if self.world.server_of(person).is_up:
             await act()
 
@@ -183,7 +198,7 @@ class Schedule:
             await world.clock.sleep(600)
 
 
-def _saying(speaker: User, room: str) -> Callable[[], Awaitable[None]]:
+def _saying(speaker: Person, room: str) -> Callable[[], Awaitable[None]]:
     async def says() -> None:
         await speaker.says(room, "at last")
 

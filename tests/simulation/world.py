@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -20,8 +21,11 @@ from tests.fixtures.reactor import VirtualReactor
 from tests.harness.network import LATENCY_S, Network
 from tests.harness.refusals import Refused
 from tests.harness.server import Server
-from tests.harness.user import User
 from tests.simulation.life import Life, MortalTransport
+from tests.simulation.people import Person
+
+_MEMORY = next((path for path in ("/dev/shm",) if os.access(path, os.W_OK)), None)
+"""Where files need no disk: processes die here, machines do not."""
 
 LOST = (ConnectionLost, ConnectionDone, ConnectionRefusedError)
 """How a client learns that its server has died."""
@@ -33,11 +37,11 @@ class SimulatedServer(Server):
     def __init__(
         self, reactor: VirtualReactor, engine: SqliteEngine, network: Network, **options: Any
     ) -> None:
-        super().__init__(reactor, engine, trusted_key_servers=[], **options)
+        super().__init__(reactor, engine, trusted_key_servers=[], omit_members_from=0, **options)
         self._network_around = network
         self._life = Life(reactor)
         self.is_up = False
-        self.people: list[User] = []
+        self.people: list[Person] = []
 
     async def starts(self) -> None:
         self._life = Life(self.reactor)
@@ -54,7 +58,8 @@ class SimulatedServer(Server):
         self._network_around.unplug(self.name)
         self._life.end()
         for person in self.people:
-            person.hang_up()
+            for device in (person, *person.others):
+                device.hang_up()
         self._homeserver = self._http = None
 
     async def stops(self) -> None:
@@ -76,11 +81,12 @@ class World:
         self.clock = Clock(self.reactor, epoch_s=EPOCH_S)
         self.network = Network(self.clock)
         self.servers: list[SimulatedServer] = []
-        self.people: list[User] = []
+        self.people: list[Person] = []
+        self.rooms: list[str] = []
         self.trace: list[str] = []
         self.loss = 0.0
         self.slowness_s = 0.0
-        self._directory = Path(tempfile.mkdtemp(prefix="hearth-simulation-"))
+        self._directory = Path(tempfile.mkdtemp(prefix="hearth-simulation-", dir=_MEMORY))
 
     def note(self, what: str) -> None:
         """Remember what happens, for whoever has to understand it."""
@@ -99,7 +105,8 @@ class World:
             self.servers.append(server)
             await server.starts()
             for place in range(people):
-                person = await server.user(f"u{place}")
+                person = await server.user(f"u{place}", as_=Person)
+                await person.settles_in()
                 server.people.append(person)
                 self.people.append(person)
 
@@ -111,7 +118,7 @@ class World:
     def cleans_up(self) -> None:
         shutil.rmtree(self._directory, ignore_errors=True)
 
-    def server_of(self, person: User) -> SimulatedServer:
+    def server_of(self, person: Person) -> SimulatedServer:
         domain = person.user_id.partition(":")[2]
         return next(server for server in self.servers if server.name == domain)
 
