@@ -140,6 +140,9 @@ class FederationConfig:
     allow_device_name_lookup_over_federation: bool = setting(
         False, "Whether other servers are told the names of devices."
     )
+    omit_members_from: int = setting(
+        50, "From how many members on a room's member list follows later, when another server joins it."
+    )
     federation_metrics_domains: tuple[str, ...] = setting((), "Servers that have metrics of their own.")
     federation: FederationClientConfig = part(FederationClientConfig(), "Patience with other servers.")
     http_proxy: str | None = setting(None, "An HTTP proxy for requests that leave this server.")

@@ -151,6 +151,10 @@ class InvalidSignature(EventError):
     """A signature that the event must carry is missing or wrong."""
 
 
+class KeysUnavailable(InvalidSignature):
+    """The keys that would tell whether a signature is right cannot be had now, and perhaps later."""
+
+
 class UnsupportedRoomVersion(EventError):
     """Hearth does not know this room version."""
 

@@ -230,6 +230,23 @@ def set_redacted(txn: Transaction, number: int, redacted_by: int, json: bytes) -
     txn.execute("UPDATE events SET redacted_by = ?, json = ? WHERE number = ?", redacted_by, json, number)
 
 
+def placed_since(txn: Transaction, room: int, join: EventRow) -> list[EventRow]:
+    """The events of a room that got their place with or after one, oldest first; none that was fetched later."""
+    rows = txn.all(
+        f"SELECT {_COLUMNS} FROM events WHERE room = ? AND flags & 9 = 0 AND (number >= ? OR position >= ?)"
+        " ORDER BY number",
+        room,
+        join.number,
+        join.position,
+    )
+    return [_row(row) for row in rows]
+
+
+def place_again(txn: Transaction, number: int, state_before: bytes, flags: int) -> None:
+    """The event's place has another state before it than was thought."""
+    txn.execute("UPDATE events SET state_before = ?, flags = ? WHERE number = ?", state_before, flags, number)
+
+
 def reaches_back(txn: Transaction, room: int) -> bool:
     """Whether the room has history that was fetched later."""
     return txn.one("SELECT 1 FROM events WHERE room = ? AND position < 0 LIMIT 1", room) is not None

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from homeserver.ids import EventID, RoomID, ServerName
-from storage.transaction import Transaction
+from storage.transaction import Slot, Transaction
 
 
 class PartialRoom(NamedTuple):
@@ -33,7 +33,8 @@ def save(
     """Remember whether the room's state is all there."""
     room = txn.intern(room_id)
     if not is_partial:
-        finish(txn, room_id)
+        txn.execute("UPDATE rooms SET partial_state = 0 WHERE room = ? AND partial_state <> 0", room)
+        txn.execute("DELETE FROM partial_rooms WHERE room = ?", room)
         return
     txn.execute("UPDATE rooms SET partial_state = 1 WHERE room = ?", room)
     txn.put(
@@ -44,24 +45,39 @@ def save(
     )
 
 
-def finish(txn: Transaction, room_id: str) -> None:
-    """The state is all there."""
+def finish(txn: Transaction, room_id: str, position: Slot) -> None:
+    """The state is all there from this position on."""
     room = txn.intern(room_id)
-    txn.execute("UPDATE rooms SET partial_state = 0 WHERE room = ? AND partial_state <> 0", room)
+    txn.execute("UPDATE rooms SET partial_state = 0 WHERE room = ?", room)
     txn.execute("DELETE FROM partial_rooms WHERE room = ?", room)
+    txn.put("completed_rooms", ("room", "position"), (room, position), ("room",))
+
+
+def completed_at(txn: Transaction, room: int) -> int:
+    """Where in the log the rest of the room's state became known; 0 if it was known from the beginning."""
+    return int(txn.value("SELECT position FROM completed_rooms WHERE room = ?", room) or 0)
+
+
+def find(txn: Transaction, room_id: str) -> PartialRoom | None:
+    row = txn.one(f"{_SELECT} WHERE p.room = ?", txn.find_interned(room_id))
+    return None if row is None else _partial_room(row)
 
 
 def list_all(txn: Transaction) -> list[PartialRoom]:
-    rows = txn.all(
-        "SELECT n.value, p.join_event, p.joined_via, p.servers FROM partial_rooms p"
-        " JOIN names n ON n.nid = p.room ORDER BY p.started_ms"
+    return [_partial_room(row) for row in txn.all(f"{_SELECT} ORDER BY p.started_ms")]
+
+
+_SELECT = (
+    "SELECT n.value, p.join_event, p.joined_via, p.servers FROM partial_rooms p"
+    " JOIN names n ON n.nid = p.room"
+)
+
+
+def _partial_room(row: tuple[object, ...]) -> PartialRoom:
+    room, join_event, via, servers = row
+    return PartialRoom(
+        RoomID(str(room)),
+        EventID(str(join_event)),
+        ServerName(str(via)),
+        msgspec.json.decode(str(servers), type=list[ServerName]),
     )
-    return [
-        PartialRoom(
-            RoomID(str(room)),
-            EventID(str(join_event)),
-            ServerName(str(via)),
-            msgspec.json.decode(str(servers), type=list[ServerName]),
-        )
-        for room, join_event, via, servers in rows
-    ]

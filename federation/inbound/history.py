@@ -14,6 +14,8 @@ from homeserver.errors import NotFound
 from homeserver.http.endpoint import Auth, endpoint
 from homeserver.http.responses import RawJson
 from homeserver.ids import EventID, RoomID, ServerName
+from homeserver.rooms.hosting import check_is_whole
+from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.past import Past
 from homeserver.rooms.server_visibility import ServerVisibility
 from homeserver.rooms.told import RoomTelling
@@ -110,6 +112,8 @@ class RoomHistoryEndpoints:
         Spec: https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1stateroomid
         """
         room = await self._visibility.room_for(origin, room_id)
+        await self._check_may_see(room, origin, EventID(query.event_id))
+        check_is_whole(room)
         before = await self._telling.state_at(room, EventID(query.event_id))
         return RawJson(
             b'{"pdus":[%b],"auth_chain":[%b]}' % (b",".join(before.state), b",".join(before.auth_chain))
@@ -124,6 +128,8 @@ class RoomHistoryEndpoints:
         Spec: https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1state_idsroomid
         """
         room = await self._visibility.room_for(origin, room_id)
+        await self._check_may_see(room, origin, EventID(query.event_id))
+        check_is_whole(room)
         state, chain = await self._telling.state_ids_before(room, EventID(query.event_id))
         return StateIdsAnswer(state, chain)
 
@@ -140,7 +146,10 @@ class RoomHistoryEndpoints:
         event = await self._past.event(room, event_id)
         if event is None:
             raise NotFound(f"no event {event_id}")
-        return self._transaction(await self._visibility.pdus(room, origin, [event]))
+        pdus = await self._visibility.pdus(room, origin, [event])
+        if not pdus:
+            raise NotFound(f"no event {event_id}")
+        return self._transaction(pdus)
 
     @endpoint("GET", "/_matrix/federation/v1/event_auth/{room_id}/{event_id}", auth=Auth.FEDERATION)
     async def get_event_auth(self, origin: ServerName, room_id: RoomID, event_id: EventID) -> RawJson:
@@ -149,8 +158,7 @@ class RoomHistoryEndpoints:
         Spec: https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1event_authroomideventid
         """
         room = await self._visibility.room_for(origin, room_id)
-        if await self._past.event(room, event_id) is None:
-            raise NotFound(f"no event {event_id}")
+        await self._check_may_see(room, origin, event_id)
         chain = await self._telling.auth_chain(room, [event_id])
         return RawJson(b'{"auth_chain":[%b]}' % b",".join(event.json for event in chain))
 
@@ -167,6 +175,12 @@ class RoomHistoryEndpoints:
         if found is None or not (await self._visibility.shown(room, origin, [found]))[0][1]:
             raise NotFound(f"the room has no event in that direction from {query.ts}")
         return NearestEvent(found.event.event_id, found.event.origin_server_ts)
+
+    async def _check_may_see(self, room: LiveRoom, origin: ServerName, event_id: EventID) -> None:
+        event = await self._past.event(room, event_id)
+        if event is None:
+            raise NotFound(f"no event {event_id}")
+        await self._visibility.check_may_see(room, origin, event)
 
     def _transaction(self, pdus: Iterable[bytes]) -> RawJson:
         head = msgspec.json.encode({"origin": self._server_name, "origin_server_ts": self._clock.now_ms()})

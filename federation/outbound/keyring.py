@@ -17,7 +17,7 @@ from federation.outbound.key_fetching import KeySource, Notary, Wanted
 from federation.outbound.key_store import KeysOfServer, KeyStore
 from federation.outbound.once import Once
 from federation.wire.keys import KnownKey
-from homeserver.errors import InvalidSignature, RemoteError
+from homeserver.errors import InvalidSignature, KeysUnavailable, RemoteError
 from homeserver.events.event import Event
 from homeserver.events.signatures import SigningKey, VerifyKey, required_signers, verify_event
 from homeserver.ids import EventID, ServerName
@@ -48,6 +48,9 @@ OFFLOAD_FROM = 16
 VERIFY_BATCH = 100
 _KEPT_INTERVALS = 10_000
 
+DEAD_AFTER_MS = 10 * 60 * 1000
+"""Keys of a server that has failed for longer are not waited for."""
+
 
 class Keyring:
     """Finds keys and verifies with them. Concurrent questions about one server are one request."""
@@ -72,8 +75,8 @@ class Keyring:
         self._notaries = [notary for notary in notaries if notary.server != server_name]
         self._fetches: Once[ServerName, None] = Once()
         self._parallel = DeferredSemaphore(PARALLEL_FETCHES)
-        self._left_alone: OrderedDict[ServerName, tuple[int, int]] = OrderedDict()
-        """For how long (ms) a server is not asked again, and until when."""
+        self._left_alone: OrderedDict[ServerName, tuple[int, int, int | None]] = OrderedDict()
+        """For how long (ms) a server is not asked again, until when, and since when it has failed."""
 
     async def request_key(self, server: ServerName, key_id: str) -> bytes:
         """The public key with which the server may sign requests now.
@@ -96,15 +99,38 @@ class Keyring:
         verify_event(event, _as_verify_keys(await self._find(_needs_of([event]))))
 
     async def verify_events(self, events: Sequence[Event]) -> dict[EventID, InvalidSignature]:
-        """Verify many events, beside the reactor if they are many; gives why each that fails does."""
+        """Verify many events, beside the reactor if they are many; gives why each that fails does.
+
+        It is `KeysUnavailable` where a server does not tell its keys just now.
+        """
         keys = _as_verify_keys(await self._find(_needs_of(events)))
-        if len(events) < OFFLOAD_FROM:
-            return _verify_all(events, keys)
         failed: dict[EventID, InvalidSignature] = {}
-        for first in range(0, len(events), VERIFY_BATCH):
-            batch = events[first : first + VERIFY_BATCH]
-            failed.update(await self._elsewhere(_verify_all, batch, keys))
+        if len(events) < OFFLOAD_FROM:
+            failed = _verify_all(events, keys)
+        else:
+            for first in range(0, len(events), VERIFY_BATCH):
+                batch = events[first : first + VERIFY_BATCH]
+                failed.update(await self._elsewhere(_verify_all, batch, keys))
+        for event in events if failed else ():
+            if event.event_id in failed and any(
+                self._may_still_tell(*need, keys) for need in _needs_of([event])
+            ):
+                failed[event.event_id] = KeysUnavailable(str(failed[event.event_id]))
         return failed
+
+    def _may_still_tell(
+        self,
+        server: ServerName,
+        wanted: Mapping[str, int],
+        keys: Mapping[ServerName, Mapping[str, VerifyKey]],
+    ) -> bool:
+        """Whether the server has not been asked successfully for these keys, but may be later."""
+        failing_since = self._left_alone.get(server, (0, 0, None))[2]
+        return (
+            failing_since is not None
+            and not keys.get(server, {}).keys() & wanted.keys()
+            and self._clock.now_ms() - failing_since < DEAD_AFTER_MS
+        )
 
     async def refresh_for_notary(self, wanted: Wanted, until_ms: int) -> None:
         """Ask servers for their keys where those known are not valid long enough, or have lived half their life.
@@ -160,9 +186,9 @@ class Keyring:
         except RemoteError as error:
             _log.info("the keys of a server cannot be had from it", server=server, reason=str(error))
             before = self._left_alone.get(server)
-            self._leave_alone(
-                server, MIN_INTERVAL_MS if before is None else min(2 * before[0], MAX_INTERVAL_MS)
-            )
+            interval_ms = MIN_INTERVAL_MS if before is None else min(2 * before[0], MAX_INTERVAL_MS)
+            failing_since = None if before is None else before[2]
+            self._leave_alone(server, interval_ms, failing_since or self._clock.now_ms())
             return
         await self._store.save([answer], fetched_ms=self._clock.now_ms(), by_owner=True)
         self._leave_alone(server, MIN_INTERVAL_MS)
@@ -201,8 +227,8 @@ class Keyring:
         left = self._left_alone.get(server)
         return left is not None and left[1] > self._clock.now_ms()
 
-    def _leave_alone(self, server: ServerName, interval_ms: int) -> None:
-        self._left_alone[server] = (interval_ms, self._clock.now_ms() + interval_ms)
+    def _leave_alone(self, server: ServerName, interval_ms: int, failing_since: int | None = None) -> None:
+        self._left_alone[server] = (interval_ms, self._clock.now_ms() + interval_ms, failing_since)
         self._left_alone.move_to_end(server)
         while len(self._left_alone) > _KEPT_INTERVALS:
             self._left_alone.popitem(last=False)

@@ -20,7 +20,7 @@ from homeserver.rooms.directory_rules import DirectoryRules
 from homeserver.rooms.history import Earlier, History
 from homeserver.rooms.invisible import IsInvisible, nobody
 from homeserver.rooms.member_profiles import ProfilePropagation, StoredMemberProfiles
-from homeserver.rooms.membership import Handshakes, Memberships
+from homeserver.rooms.membership import Handshakes, Memberships, WholeRooms
 from homeserver.rooms.read_markers import ReadMarkers
 from homeserver.rooms.receipts import Receipts
 from homeserver.rooms.related import Related
@@ -42,6 +42,7 @@ class RoomParts:
     remote_directory: RemoteDirectory = field(default_factory=Standalone)
     earlier: Earlier | None = None
     is_invisible: IsInvisible = nobody
+    whole_rooms: WholeRooms = field(default_factory=Standalone)
 
 
 class RoomServices:
@@ -67,10 +68,16 @@ class RoomServices:
         self.concealed = Concealed(db, notifier)
         self.visibility = Visibility(db, self.state_at, self.concealed)
         self.history = History(db, self.visibility, parts.earlier)
-        self.access = RoomAccess(db, self.rooms, self.state_at, self.visibility)
+        self.access = RoomAccess(db, self.rooms, self.state_at, self.visibility, parts.whole_rooms)
         self.profiles = StoredMemberProfiles(db)
         self.memberships = Memberships(
-            db, self.rooms, self.writer, self.profiles, parts.handshakes, server_name=server_name
+            db,
+            self.rooms,
+            self.writer,
+            self.profiles,
+            parts.handshakes,
+            parts.whole_rooms,
+            server_name=server_name,
         )
         directory = config.directory
         self.aliases = Aliases(

@@ -27,6 +27,7 @@ from homeserver.presence.states import PresenceState
 from homeserver.rooms.arrival import Arrival
 from homeserver.rooms.backfill import Backfill
 from homeserver.rooms.completing import TemplateSigner
+from homeserver.rooms.completion import Completion
 from homeserver.rooms.crowd import ExtremityMerge
 from homeserver.rooms.gaps import Gaps
 from homeserver.rooms.gate import Gate
@@ -75,13 +76,23 @@ class RoomsAbroad:
             ExtremityMerge(core.rooms, core.writer, clock, surroundings.tasks),
             Rescinding(db, self.gate, self.outside, server_name=server_name),
         )
+        self._completion = Completion(
+            db, core.rooms, self.gaps, turns, clock, surroundings.tasks, server_name=server_name
+        )
         self.arrival = Arrival(
-            db, core.rooms, self.outliers, core.numbers, turns, clock, server_name=server_name
+            db,
+            core.rooms,
+            self.outliers,
+            core.numbers,
+            turns,
+            clock,
+            self._completion.begin,
+            server_name=server_name,
         )
         signer = TemplateSigner(
             db, clock, surroundings.randomness, server_name=server_name, signing_key=core.signing_key
         )
-        handshakes = RemoteHandshakes(
+        self._handshakes = RemoteHandshakes(
             db,
             core.rooms,
             client,
@@ -91,14 +102,28 @@ class RoomsAbroad:
             self.arrival,
             self.outside,
             core.writer,
+            clock,
+            surroundings.tasks,
             server_name=server_name,
         )
         backfill = Backfill(
             db, core.rooms, client, self.gate, self.gaps, core.numbers, turns, server_name=server_name
         )
         self.parts = RoomParts(
-            handshakes=handshakes, remote_directory=FederatedDirectory(client), earlier=backfill
+            handshakes=self._handshakes,
+            remote_directory=FederatedDirectory(client),
+            earlier=backfill,
+            whole_rooms=self._completion,
         )
+
+    async def start(self) -> None:
+        """Go on with what was under way with other servers."""
+        await self._handshakes.unsure_joins.start()
+        await self._completion.start()
+
+    def stop(self) -> None:
+        self._handshakes.unsure_joins.stop()
+        self._completion.stop()
 
 
 class FederationServices:
@@ -130,6 +155,7 @@ class FederationServices:
             rooms.memberships.check_may_knock,
             server_name=server_name,
             signing_key=core.signing_key,
+            omit_from=config.federation.omit_members_from,
         )
         invitations = Invitations(
             db,

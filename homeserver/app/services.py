@@ -77,7 +77,7 @@ class Services:
         e2ee_parts = E2eeParts(remote_keys=federation.client, oauth=self.oauth.tokens)
         self.e2ee = E2ee(config, surroundings, self.users, e2ee_parts)
         core = RoomCore(config, surroundings, numbers, signing_keys[0])
-        abroad = RoomsAbroad(config, surroundings, core, federation)
+        self._abroad = abroad = RoomsAbroad(config, surroundings, core, federation)
         self.presence = Presence(db, notifier, clock, enabled=config.presence.enabled)
         self._modes = ModeFollowing(db, notifier, surroundings.tasks, self.presence)
         parts = replace(abroad.parts, is_invisible=self.presence.is_invisible)
@@ -213,6 +213,7 @@ class Services:
         await self._modes.start()
         await self.rooms.departures.resume()
         await self.rooms.delayed.start()
+        await self._abroad.start()
         await self.e2ee.start()
         await self.media.start()
         await self.features.start()
@@ -221,6 +222,7 @@ class Services:
 
     def begin_stopping(self) -> None:
         self.rooms.delayed.stop()
+        self._abroad.stop()
         self.sync.polls.stop()
         self.realtime.begin_stopping()
         self.media.stop()

@@ -185,7 +185,7 @@ class HistoryEndpoints:
 
         Spec: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidmembers
         """
-        sight = await self._access.sight(room_id, who.user_id)
+        sight = await self._access.sight(room_id, who.user_id, whole=True)
         state = sight.state
         if query.at is not None:
             position = min(parse_token(query.at, name="at").position, sight.position)
@@ -208,7 +208,7 @@ class HistoryEndpoints:
 
         Spec: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidjoined_members
         """
-        room = await self._access.joined(room_id, who.user_id)
+        room = await self._access.joined(room_id, who.user_id, whole=True)
         joined: dict[UserID, dict[str, Any]] = {}
         for user in room.joined:
             content = room.content("m.room.member", user)

@@ -14,6 +14,7 @@ from homeserver.events.state_tree import NodeHash
 from homeserver.ids import EventID, RoomID, StateKey, UserID
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.loading import timeline_events
+from homeserver.rooms.membership import WholeRooms
 from homeserver.rooms.registry import Rooms
 from homeserver.rooms.state_at import StateAt
 from homeserver.rooms.timeline import TimelineEvent
@@ -36,29 +37,35 @@ class Sight:
 class RoomAccess:
     """The door to rooms for whoever reads them."""
 
-    def __init__(self, db: Database, rooms: Rooms, state_at: StateAt, visibility: Visibility) -> None:
+    def __init__(
+        self, db: Database, rooms: Rooms, state_at: StateAt, visibility: Visibility, whole_rooms: WholeRooms
+    ) -> None:
+        self._whole_rooms = whole_rooms
         self._db = db
         self._rooms = rooms
         self._state_at = state_at
         self._visibility = visibility
 
-    async def joined(self, room_id: RoomID, user_id: UserID) -> LiveRoom:
-        """
+    async def joined(self, room_id: RoomID, user_id: UserID, *, whole: bool = False) -> LiveRoom:
+        """The room, if the user is in it; `whole` waits until all of its members are known.
+
         Raises:
             Forbidden: the user is not in the room, or there is none.
         """
         room = self._rooms.find(room_id) or await self._rooms.find_or_load(room_id)
         if room is None or not room.is_joined(user_id):
             raise Forbidden("you are not in this room")
-        return room
+        return await self._whole_rooms.wait_for(room) if whole else room
 
     async def is_joined(self, room_id: RoomID, user_id: UserID) -> bool:
         """Whether the user is in the room, as far as this server knows it."""
         room = self._rooms.find(room_id) or await self._rooms.find_or_load(room_id)
         return room is not None and room.is_joined(user_id)
 
-    async def sight(self, room_id: RoomID, user_id: UserID) -> Sight:
+    async def sight(self, room_id: RoomID, user_id: UserID, *, whole: bool = False) -> Sight:
         """The room as it is now to its members, and to all if it is world-readable; as it was to those who left.
+
+        `whole` waits until all of its members are known.
 
         Raises:
             Forbidden: the user was never in it, or there is no such room.
@@ -66,6 +73,8 @@ class RoomAccess:
         room = self._rooms.find(room_id) or await self._rooms.find_or_load(room_id)
         if room is None:
             raise Forbidden("you are not in this room")
+        if whole and room.partial_state:
+            room = await self._whole_rooms.wait_for(room)
         if room.is_joined(user_id) or room.history_visibility == "world_readable":
             return Sight(room, room.state, room.position)
         left = await self._db.read(_left_at, room_id, user_id)

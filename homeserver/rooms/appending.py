@@ -54,8 +54,11 @@ class Redacted:
     because: Event
 
 
-def persist(txn: Transaction, append: Append, server_name: ServerName) -> None:
-    """Write it all; the room advances and everybody is told only after the commit."""
+def persist(txn: Transaction, append: Append, server_name: ServerName) -> Slot | None:
+    """Write it all; the room advances and everybody is told only after the commit.
+
+    Gives the last place that it has in the log, if it has any.
+    """
     room = append.room
     room_id = room.room_id
     if append.is_new_room:
@@ -82,9 +85,12 @@ def persist(txn: Transaction, append: Append, server_name: ServerName) -> None:
     head = append.head
     room_rows.save_head(txn, number, room_rows.RoomHead(head.root, dict(head.extremities), head.last_seq))
     last = next((slot for slot in reversed(slots) if slot is not None), None)
+    if append.state_changes and last is None:
+        last = txn.log(LogKind.ROOM_STATE, room_id=room_id)
     for key, changed in append.state_changes.items():
         if key[0] == "m.room.member" and changed is not None:
-            slot = positions.get(changed.event_id) or last or txn.log(LogKind.ROOM_STATE, room_id=room_id)
+            slot = positions.get(changed.event_id) or last
+            assert slot is not None
             membership.save(
                 txn,
                 room=number,
@@ -96,11 +102,10 @@ def persist(txn: Transaction, append: Append, server_name: ServerName) -> None:
                 joined_at=room.joined_at.get(UserID(key[1]), slot) if key in append.stayed else slot,
                 local=domain_of(key[1]) == server_name,
             )
-    if append.state_changes and last is None:
-        last = txn.log(LogKind.ROOM_STATE, room_id=room_id)
     if append.alarm is not None and last is not None:
         state_alarms.save(txn, number, last, append.alarm, seen_ms=append.now_ms)
     txn.after_commit(_committed, append, slots, last, redacted)
+    return last
 
 
 def _insert(txn: Transaction, room: int, timeline_event: TimelineEvent, *, is_known: bool) -> Slot | None:

@@ -5,7 +5,7 @@ Spec: https://spec.matrix.org/v1.19/server-server-api/#joining-rooms
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from homeserver.errors import AuthRejected, RemoteError
@@ -41,7 +41,8 @@ class Admission:
     state: Sequence[Event]
     auth_chain: Sequence[Event]
     via: ServerName
-    members_omitted: bool = False
+    is_partial: bool = False
+    """Whether more of the state is to be fetched later."""
     servers: frozenset[ServerName] = frozenset()
 
 
@@ -64,9 +65,12 @@ class Arrival:
         numbers: EventNumbers,
         turns: Turns[RoomID],
         clock: Clock,
+        complete: Callable[[RoomID], None],
         *,
         server_name: ServerName,
     ) -> None:
+        """`complete` has the rest of a room's state fetched."""
+        self._complete = complete
         self._db = db
         self._rooms = rooms
         self._outliers = outliers
@@ -94,6 +98,8 @@ class Arrival:
                     f"the join does not follow from the state that was told: {error}"
                 ) from error
             await self._append(version, admission, standing)
+        if admission.is_partial:
+            self._complete(join.room_id)
 
     async def _append(self, version: RoomVersion, admission: Admission, standing: _Standing) -> None:
         join = admission.join
@@ -143,8 +149,8 @@ class Arrival:
         head = Head(after, {join.event_id: join.depth}, changes, last_seq)
         room.nodes.update(nodes)
         room.head = head
-        room.partial_state = admission.members_omitted
-        room.partial_servers = admission.servers if admission.members_omitted else frozenset()
+        room.partial_state = admission.is_partial
+        room.partial_servers = admission.servers if admission.is_partial else frozenset()
         if join.prev_events:
             room.has_older = room.has_gap = True
         append = Append(room, [entry], head, new_nodes=nodes)
@@ -203,7 +209,7 @@ def _persist(txn: Transaction, append: Append, server_name: ServerName, admissio
         join_event=admission.join.event_id,
         via=admission.via,
         servers=sorted(admission.servers),
-        is_partial=admission.members_omitted,
+        is_partial=admission.is_partial,
         started_ms=append.now_ms,
     )
 

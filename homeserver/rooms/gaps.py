@@ -159,11 +159,16 @@ class Gaps:
         state_ids = [EventID(each) for each in answer.pdu_ids]
         wanted = dict.fromkeys([*state_ids, *(EventID(each) for each in answer.auth_chain_ids)])
         missing = await self._outliers.missing(wanted.keys())
-        if len(missing) > SINGLY:
+        if missing and len(missing) <= SINGLY:
+            await self.fetch_events(server, room_id, version, missing)
+            missing = await self._outliers.missing(state_ids)
+        if missing:
             state = await self._client.get_room_state(server, room_id, event_id)
             await self._store(room_id, version, [*state.auth_chain, *state.pdus])
-        elif missing:
-            await self.fetch_events(server, room_id, version, missing)
+            # What is missing now has come, and is no event.
+            refused = await self._outliers.missing(state_ids)
+            if refused:
+                _log.info("a told state has what is no event", server=server, event_ids=refused[:10])
         root = await self._db.run(_plant, room_id, state_ids)
         if root is None:
             raise RemoteError(f"{server} tells a state of {room_id} without a create event")
@@ -171,6 +176,8 @@ class Gaps:
 
     async def _store(self, room_id: RoomID, version: RoomVersion, pdus: Sequence[object]) -> None:
         checked = await self._gate.check(pdus, version, room_id)
+        if checked.unverified:
+            raise RemoteError(f"the keys for {len(checked.unverified)} events of {room_id} cannot be had now")
         await self._keep(room_id, version, checked.events)
 
     async def _keep(self, room_id: RoomID, version: RoomVersion, events: Iterable[Event]) -> None:

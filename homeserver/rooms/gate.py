@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from homeserver.errors import HearthError, InvalidEvent, InvalidSignature
+from homeserver.errors import HearthError, InvalidEvent, InvalidSignature, KeysUnavailable
 from homeserver.events.canonical_json import decode_json
 from homeserver.events.event import Event
 from homeserver.events.hashes import event_id_of, has_valid_content_hash
@@ -42,6 +42,8 @@ class Checked:
     events: list[Event] = field(default_factory=list)
     refused: dict[EventID, str] = field(default_factory=dict)
     """Events without an ID that could be made out are left out."""
+    unverified: set[EventID] = field(default_factory=set)
+    """Those of the refused that may be right: the keys that would tell may be had later."""
 
 
 @dataclass(slots=True)
@@ -77,6 +79,8 @@ class Gate:
             event = each.event
             if event.event_id in failed:
                 checked.refused[event.event_id] = str(failed[event.event_id])
+                if isinstance(failed[event.event_id], KeysUnavailable):
+                    checked.unverified.add(event.event_id)
             else:
                 checked.events.append(event if each.is_whole else redact_event(event))
         return checked

@@ -5,7 +5,7 @@ Spec: https://spec.matrix.org/v1.19/server-server-api/#joining-rooms
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -18,7 +18,7 @@ from homeserver.errors import EventError, Forbidden, MatrixError, NotFound, Remo
 from homeserver.events.event import Event
 from homeserver.events.room_versions import ROOM_VERSIONS, RoomVersion
 from homeserver.events.stripped_state import parse_stripped_state, stripped_state
-from homeserver.ids import RoomID, ServerName, UserID, domain_of
+from homeserver.ids import RoomID, ServerName, UserID, domain_of, is_server_name
 from homeserver.rooms.arrival import Admission, Arrival
 from homeserver.rooms.completing import TemplateSigner
 from homeserver.rooms.gate import Gate
@@ -28,15 +28,21 @@ from homeserver.rooms.outside import OutsideMemberships, servers_in
 from homeserver.rooms.receiving import Receiving
 from homeserver.rooms.registry import Rooms
 from homeserver.rooms.turns import Turns
+from homeserver.rooms.unsure_joins import UnsureJoins
 from homeserver.rooms.writer import Draft, RoomWriter
+from homeserver.runtime.clock import Clock
+from homeserver.runtime.tasks import Tasks
 from storage import membership as membership_rows
 from storage import stripped
 from storage.database import Database
+from storage.unsure_joins import UnsureJoin
 
 _log = structlog.get_logger(__name__)
 
 MAX_SERVERS = 10
 """How many servers are asked to let somebody in."""
+
+MAX_SERVERS_TOLD = 20_000
 
 _ELSEWHERE = frozenset(
     {"M_UNABLE_TO_AUTHORISE_JOIN", "M_UNABLE_TO_GRANT_JOIN", "M_UNABLE_DUE_TO_PARTIAL_STATE"}
@@ -61,9 +67,12 @@ class RemoteHandshakes:
         arrival: Arrival,
         outside: OutsideMemberships,
         writer: RoomWriter,
+        clock: Clock,
+        tasks: Tasks,
         *,
         server_name: ServerName,
     ) -> None:
+        self.unsure_joins = UnsureJoins(db, clock, tasks, self._settle)
         self._db = db
         self._rooms = rooms
         self._client = client
@@ -110,16 +119,46 @@ class RemoteHandshakes:
         event = self._signer.complete(template, version, content)
         room = await self._rooms.find_or_load(room_id)
         is_inside = room is not None and bool(room.local_joined)
-        answer = await self._client.send_join(server, room_id, event.event_id, event.json)
-        if answer.event is not None:
-            event = self._signer.merge(event, answer.event)
-        if is_inside:
-            # We know the room, and only needed somebody to vouch for the join.
-            fate = await self._receiving.receive(server, event)
-            if fate in (Fate.REJECTED, Fate.SOFT_FAILED):
-                raise RemoteError(f"{server} let {user_id} into {room_id} against the room's rules")
-            return
-        await self._arrival.enter(version, await self._admission(server, version, event, answer))
+        await self.unsure_joins.begin(room_id, user_id, server, content)
+        try:
+            answer = await self._client.send_join(
+                server, room_id, event.event_id, event.json, omit_members=not is_inside
+            )
+            if answer.event is not None:
+                event = self._signer.merge(event, answer.event)
+            if is_inside:
+                # We know the room, and only needed somebody to vouch for the join.
+                fate = await self._receiving.receive(server, event)
+                if fate in (Fate.REJECTED, Fate.SOFT_FAILED):
+                    raise RemoteError(f"{server} let {user_id} into {room_id} against the room's rules")
+            else:
+                await self._arrival.enter(version, await self._admission(server, version, event, answer))
+        except BaseException as error:
+            if isinstance(error, Refused) and 400 <= (error.status or 0) < 500:
+                await self.unsure_joins.end(room_id, user_id)
+            else:
+                self.unsure_joins.doubt(room_id, user_id)
+            raise
+        await self.unsure_joins.end(room_id, user_id)
+
+    async def _settle(self, join: UnsureJoin) -> bool:
+        """Find out whether a user is in a room that did not answer their join, and have both sides agree on it."""
+        room_id, user_id = join.room_id, join.user_id
+        async with self._joins.of(room_id):
+            room = await self._rooms.find_or_load(room_id)
+            if room is not None and room.is_joined(user_id):
+                return True
+            current = await self._db.read(membership_rows.find, room_id, user_id)
+            try:
+                if current is not None and current.membership == "invite":
+                    # The invitation is used up if the join went through, and still wanted if it did not.
+                    await self._join_through(join.server, room_id, user_id, msgspec.json.decode(join.content))
+                else:
+                    await self._leave_through(join.server, room_id, user_id, {"membership": "leave"})
+            except Refused as error:
+                # Somebody who may not even leave is not inside.
+                return error.status in (403, 404)
+        return True
 
     async def _admission(
         self, server: ServerName, version: RoomVersion, event: Event, answer: SendJoinAnswer
@@ -137,8 +176,9 @@ class RemoteHandshakes:
             state=[each for each in state.events if each.key is not None],
             auth_chain=chain.events,
             via=server,
-            members_omitted=answer.members_omitted,
-            servers=frozenset(ServerName(name) for name in answer.servers_in_room or ()),
+            # What cannot be verified yet is fetched again, like what was left out.
+            is_partial=answer.members_omitted or bool(state.unverified or chain.unverified),
+            servers=frozenset(_servers_of(answer, state.events)),
         )
 
     # Knocking.
@@ -177,16 +217,22 @@ class RemoteHandshakes:
         servers.pop(self._server_name, None)
         for server in list(servers)[:MAX_SERVERS]:
             try:
-                template = await self._client.make_leave(server, room_id, user_id)
-                version = check_template(template, room_id=room_id, user_id=user_id, membership="leave")
-                event = self._signer.complete(template, version, content)
-                await self._client.send_leave(server, room_id, event.event_id, event.json)
+                event = await self._leave_through(server, room_id, user_id, content)
             except (RemoteError, EventError) as error:
                 _log.info("cannot leave through a server", server=server, room=room_id, reason=str(error))
                 continue
             await self._outside.store(event)
             return
         await self._outside.store(await self._signer.departure(room_id, user_id, content))
+
+    async def _leave_through(
+        self, server: ServerName, room_id: RoomID, user_id: UserID, content: dict[str, Any]
+    ) -> Event:
+        template = await self._client.make_leave(server, room_id, user_id)
+        version = check_template(template, room_id=room_id, user_id=user_id, membership="leave")
+        event = self._signer.complete(template, version, content)
+        await self._client.send_leave(server, room_id, event.event_id, event.json)
+        return event
 
     # Inviting.
 
@@ -242,6 +288,16 @@ class RemoteHandshakes:
                 return
             _log.info("a server is of no help", server=server, what=what, reason=str(refusals[-1]))
         raise _told_to_client(_most_telling(refusals, what), what)
+
+
+def _servers_of(answer: SendJoinAnswer, state: Sequence[Event]) -> Iterator[ServerName]:
+    """The servers in the room, as far as the one that let us in says; it could name any."""
+    for name in (answer.servers_in_room or [])[:MAX_SERVERS_TOLD]:
+        if is_server_name(name):
+            yield ServerName(name)
+    for event in state:
+        if event.type == "m.room.member" and event.content.get("membership") == "join":
+            yield event.domain
 
 
 def _most_telling(refusals: Sequence[RemoteError], what: str) -> RemoteError:

@@ -43,6 +43,15 @@ class PartialStateHere(MatrixError):
     errcode = "M_UNABLE_DUE_TO_PARTIAL_STATE"
 
 
+def check_is_whole(room: LiveRoom) -> None:
+    """
+    Raises:
+        PartialStateHere: this server has not been told all of the room's state.
+    """
+    if room.partial_state:
+        raise PartialStateHere(f"this server is only just joining {room.room_id}")
+
+
 @dataclass(frozen=True, slots=True)
 class LetIn:
     """What a server is told that joins: the state before the join, and the join as it is in the room."""
@@ -67,7 +76,10 @@ class Hosting:
         *,
         server_name: ServerName,
         signing_key: SigningKey,
+        omit_from: int,
     ) -> None:
+        """Of rooms with `omit_from` members or more, servers that ask for it are told the rest of them later."""
+        self._omit_from = omit_from
         self._rooms = rooms
         self._writer = writer
         self._gate = gate
@@ -106,8 +118,8 @@ class Hosting:
             raise Forbidden("nobody can knock on rooms of this version")
         if membership == "knock":
             await self._check_knock(room, user_id)
-        if membership == "join" and room.partial_state:
-            raise PartialStateHere(f"this server is only just joining {room_id}")
+        if membership == "join":
+            check_is_whole(room)
         content: dict[str, Any] = {"membership": membership}
         if membership == "join":
             authoriser = await self._restricted.authoriser_for(room, user_id)
@@ -129,8 +141,7 @@ class Hosting:
         """Have the user in the room, and tell their server what it needs to be in it too."""
         check_handshake_event(pdu, origin=origin, room_id=room_id, membership="join")
         room = await self._room_for(origin, room_id)
-        if room.partial_state:
-            raise PartialStateHere(f"this server is only just joining {room_id}")
+        check_is_whole(room)
         user_id = UserID(pdu["sender"])
         authoriser = pdu["content"].get("join_authorised_via_users_server")
         if (
@@ -141,6 +152,7 @@ class Hosting:
             await self._restricted.authoriser_for(room, user_id)
             sign_event(pdu, room.version, self._server_name, self._key)
         event = await self._take(origin, room, event_id, pdu)
+        omit_members = omit_members and len(room.joined) >= self._omit_from
         state = await self._telling.state_before(room, event, only_for=user_id if omit_members else None)
         servers = sorted(room.joined_servers) if omit_members else None
         return LetIn(event, state, servers)

@@ -77,6 +77,8 @@ class _Judged:
     """Whether events that follow it are here already: then it leads to nothing new."""
     replaced: Event | None = None
     replaced_number: int | None = None
+    memory: dict[NodeHash, bytes] = field(default_factory=dict)
+    """Nodes of the current state that were read for this."""
     may_redact: bool = False
 
 
@@ -119,7 +121,14 @@ class Incoming:
                 continue
             head = room.head
             judged = await self._db.read(
-                _judge, event, room.version, head, dict(room.nodes), number, told_state
+                _judge,
+                event,
+                room.version,
+                head,
+                dict(room.nodes),
+                number,
+                told_state,
+                is_partial=room.partial_state,
             )
             if judged is None:
                 return Fate.KNOWN
@@ -202,6 +211,7 @@ class Incoming:
             before = room.state.get(key)
             if changed is not None and before is not None and is_join(changed) and is_join(before):
                 append.stayed.add(key)
+        room.nodes.update(judged.memory)
         room.nodes.update(append.new_nodes)
         room.head = append.head = Head(
             judged.current.root,
@@ -231,6 +241,8 @@ def _judge(
     nodes: dict[NodeHash, bytes],
     number: int,
     told_state: NodeHash | None,
+    *,
+    is_partial: bool = False,
 ) -> _Judged | None:
     """Checks 4 and 5, the state before and after the event, and current state with it; None if it is known."""
     room = StoredRoom(txn, event.room_id, version, nodes)
@@ -250,7 +262,8 @@ def _judge(
     rejected = check_own_auth(room, event, auth_events)
     before = Resolved(told_state) if told_state is not None else resolved_before(room, prev_rows.values())
     if rejected is None:
-        rejected = check_against(room, event, before.root)
+        # Of who is not known to be a member, the event itself says where that is to be seen.
+        rejected = check_against(room, event, before.root, auth_events.values() if is_partial else ())
     replaced = None if event.key is None else room.find_state(before.root, event.key)
     replaced_number = None
     after = before
@@ -267,6 +280,7 @@ def _judge(
         room.expect(event, number)
         if not is_past:
             _find_current(room, event, head, judged)
+            judged.memory = {key: node for key, node in room.nodes.items() if key not in nodes}
         judged.may_redact = has_power_to_redact(room, event, before.root)
     return judged
 
@@ -324,11 +338,14 @@ def check_own_auth(room: StoredRoom, event: Event, auth_events: Mapping[EventID,
     return None
 
 
-def check_against(room: StoredRoom, event: Event, root: NodeHash) -> str | None:
-    """Check 5: by the state before it; the reason why not, or None."""
+def check_against(
+    room: StoredRoom, event: Event, root: NodeHash, besides: Iterable[Event] = ()
+) -> str | None:
+    """Check 5: by the state before it; the reason why not, or None. `besides` is what that state may lack."""
     keys = auth_keys(event.type, event.sender, event.state_key, event.content, event.version)
     found = {key: room.find_state(root, key) for key in [*keys, CREATE]}
-    state = {key: each for key, each in found.items() if each is not None}
+    state = {each.key: each for each in besides if each.key is not None}
+    state.update((key, each) for key, each in found.items() if each is not None)
     try:
         check_event_auth(event, state)
     except AuthRejected as error:

@@ -135,6 +135,8 @@ class LiveRoom:
         """Whether some of that has still to be asked for."""
         self.partial_servers: frozenset[ServerName] = frozenset()
         """While the member list is not complete: the servers that are said to be in the room."""
+        self.completed_at = 0
+        """Where in the log the rest of the state became known, after a join that left some of it out."""
         self.stale = False
         self.held = 0
         """How many readers or receivers need the room to stay in memory."""

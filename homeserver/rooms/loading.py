@@ -14,7 +14,7 @@ from homeserver.ids import DeviceID, EventID, RoomID, ServerName, StateKey, User
 from homeserver.rooms.live_room import Head, LiveRoom, Receipt, ReceiptKey
 from homeserver.rooms.timeline import TIMELINE_EVENTS, Timeline, TimelineEvent, TransactionId
 from homeserver.rooms.unread import NotifyRecord, Unread
-from storage import backward_extremities
+from storage import backward_extremities, partial_rooms
 from storage import events as event_rows
 from storage import membership as membership_rows
 from storage import receipts as receipt_rows
@@ -86,6 +86,10 @@ def load_room(
         position=entries[-1].position if entries else 0,
         partial_state=room_rows.is_partial(txn, number),
     )
+    room.completed_at = partial_rooms.completed_at(txn, number)
+    partial = partial_rooms.find(txn, room_id) if room.partial_state else None
+    if partial is not None:
+        room.partial_servers = frozenset(partial.servers)
     room.has_gap = backward_extremities.exist(txn, number)
     room.has_older = room.has_gap or event_rows.reaches_back(txn, number)
     room.joined_at = membership_rows.stays(txn, number)

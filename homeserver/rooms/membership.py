@@ -40,6 +40,12 @@ class Handshakes(Protocol):
     async def invite(self, room: LiveRoom, draft: Draft) -> None: ...
 
 
+class WholeRooms(Protocol):
+    """Has rooms with all of their members: after a join they may still be on their way."""
+
+    async def wait_for(self, room: LiveRoom) -> LiveRoom: ...
+
+
 InviteCheck = Callable[[UserID, UserID, Mapping[str, Any]], Awaitable[None]]
 """Given who invites, whom, and the content of the invitation."""
 KnockCheck = Callable[[LiveRoom, UserID], Awaitable[None]]
@@ -55,6 +61,7 @@ class Memberships:
         writer: RoomWriter,
         profiles: MemberProfiles,
         handshakes: Handshakes,
+        whole_rooms: WholeRooms,
         *,
         server_name: ServerName,
     ) -> None:
@@ -63,6 +70,7 @@ class Memberships:
         self._writer = writer
         self._profiles = profiles
         self._handshakes = handshakes
+        self._whole_rooms = whole_rooms
         self._server_name = server_name
         self._invite_checks: list[InviteCheck] = []
         self._knock_checks: list[KnockCheck] = []
@@ -327,4 +335,5 @@ class Memberships:
         room = await self._rooms.find_or_load(room_id)
         if room is None or not room.is_joined(user_id):
             raise Forbidden("you are not in this room")
-        return room
+        # What is done to others is judged by their membership.
+        return await self._whole_rooms.wait_for(room)

@@ -29,16 +29,23 @@ class ServerVisibility:
     async def room_for(self, origin: ServerName, room_id: RoomID) -> LiveRoom:
         """The room, if the server may ask about it at all.
 
+        A server that was in the room may ask about that time: to a removal belongs what led to it, which the removed
+        server may not have. So may this server answer, though it has left, for what only it has.
+
         Raises:
-            NotFound: this server is not in the room.
-            Forbidden: the other server is not, or its access control list keeps it out.
+            NotFound: this server does not know the room.
+            Forbidden: the other server was never in it, or its access control list keeps it out.
         """
         room = await self._rooms.find_or_load(room_id)
-        if room is None or not room.local_joined:
-            raise NotFound(f"this server is not in the room {room_id}")
+        if room is None:
+            raise NotFound(f"this server does not know the room {room_id}")
         if not is_server_allowed(room, origin):
             raise Forbidden(f"{origin} may not take part in this room")
-        if not self.is_present(room, origin) and room.history_visibility != "world_readable":
+        if (
+            not self.is_present(room, origin)
+            and room.history_visibility != "world_readable"
+            and not _members_of(room, origin)
+        ):
             raise Forbidden(f"{origin} is not in the room {room_id}")
         return room
 
@@ -46,14 +53,21 @@ class ServerVisibility:
     def is_present(room: LiveRoom, server: ServerName) -> bool:
         return server in room.joined_servers or server in room.partial_servers
 
+    async def check_may_see(self, room: LiveRoom, server: ServerName, event: TimelineEvent) -> None:
+        """Whether the server may know what the room was like at an event: it is in the room, or was then.
+
+        Raises:
+            Forbidden: it may not.
+        """
+        if not self.is_present(room, server) and not (await self.shown(room, server, [event]))[0][1]:
+            raise Forbidden(f"{server} was not in the room {room.room_id} at {event.event.event_id}")
+
     async def shown(
         self, room: LiveRoom, server: ServerName, events: Sequence[TimelineEvent]
     ) -> list[tuple[TimelineEvent, bool]]:
         """Each event, and whether the server may see it whole; of others it gets the redacted form."""
         joined = self.is_present(room, server)
-        members: list[StateKey] = [
-            key for key in room.state if key[0] == "m.room.member" and domain_of(key[1]) == server
-        ]
+        members = _members_of(room, server)
         roots = {each.state_before for each in events if each.state_before is not None}
         states = await self._state_at.keys_at(room, roots, [HISTORY_VISIBILITY, *members])
         shown: list[tuple[TimelineEvent, bool]] = []
@@ -69,9 +83,14 @@ class ServerVisibility:
         return shown
 
     async def pdus(self, room: LiveRoom, server: ServerName, events: Sequence[TimelineEvent]) -> list[bytes]:
-        """The events as the server gets them: what it may not see is redacted."""
+        """The events as the server gets them: what it may not see is redacted, or missing if it is not there now."""
+        joined = self.is_present(room, server)
         shown = await self.shown(room, server, events)
-        return [seen_by(each.event, whole=whole).json for each, whole in shown]
+        return [seen_by(each.event, whole=whole).json for each, whole in shown if whole or joined]
+
+
+def _members_of(room: LiveRoom, server: ServerName) -> list[StateKey]:
+    return [key for key in room.state if key[0] == "m.room.member" and domain_of(key[1]) == server]
 
 
 def seen_by(event: Event, *, whole: bool) -> Event:

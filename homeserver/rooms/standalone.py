@@ -30,6 +30,10 @@ class Standalone:
     async def invite(self, room: LiveRoom, draft: Draft) -> NoReturn:
         raise Forbidden(f"{draft.state_key} is on another server, and this one does not federate")
 
+    async def wait_for(self, room: LiveRoom) -> LiveRoom:
+        """A room that was never joined elsewhere is whole."""
+        return room
+
     async def query_directory(self, server: ServerName, alias: RoomAlias) -> NoReturn:
         raise RemoteError("this server does not federate")
 

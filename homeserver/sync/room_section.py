@@ -82,6 +82,8 @@ class RoomSections:
         if look.is_first or look.request.full_state or look.request.filter.room.lazy_members:
             return None
         room = look.room
+        if look.after < room.completed_at:
+            return None
         events = room.timeline.between(look.after, look.until.position)
         limit = look.request.filter.room.timeline.limit
         if events is None or len(events) > limit or (events and events[0].event.state_key is not None):
@@ -171,11 +173,17 @@ class RoomSections:
             full = room.state if first is None else await self._state_at.at(room, first)
             return _matching(look, full)
         old = await self._history.root_after(room, look.after)
-        new = room.root if after_end else _first_root(window)
-        if old is None or new is None:
+        first = None if after_end else _first_root(window)
+        new = room.root if first is None else first
+        if old is None:
             return {}
         changes = await self._state_at.between(room, old, new)
-        return _matching(look, {key: event for key, event in changes.items() if event is not None})
+        changed = {key: event for key, event in changes.items() if event is not None}
+        if look.after < room.completed_at:
+            # The reader was told of the room when not all of its members were known.
+            full = await self._state_at.at(room, new)
+            changed |= {key: event for key, event in full.items() if key[0] == "m.room.member"}
+        return _matching(look, changed)
 
     def _encode(self, look: Look, window: Window, state: Iterable[Event], *, personal: bool) -> bytes:
         user, device = look.request.user_id, look.request.device_id

@@ -69,12 +69,11 @@ CREATE TABLE partial_rooms (
     started_ms BIGINT NOT NULL
 );
 
--- Events received meanwhile, which are to be judged again by the full state.
-CREATE TABLE partial_events (
-    room BIGINT NOT NULL,
-    event BIGINT NOT NULL,
-    PRIMARY KEY (room, event)
-) WITHOUT ROWID;
+-- Where in the log the rest of such a room's state became known: whoever has synced less far lacks members.
+CREATE TABLE completed_rooms (
+    room BIGINT PRIMARY KEY,
+    position BIGINT NOT NULL
+);
 
 -- State resolution that took away what no event removed: kept for whoever looks into it.
 CREATE TABLE state_alarms (
@@ -83,4 +82,14 @@ CREATE TABLE state_alarms (
     seen_ms BIGINT NOT NULL,
     report BLOB NOT NULL,
     PRIMARY KEY (room, position)
+) WITHOUT ROWID;
+
+-- Joins that were sent to another server and not answered. `content` is that of the member event.
+CREATE TABLE unsure_joins (
+    room_id TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    server TEXT NOT NULL,
+    content BLOB NOT NULL,
+    since_ms BIGINT NOT NULL,
+    PRIMARY KEY (room_id, user_id)
 ) WITHOUT ROWID;
