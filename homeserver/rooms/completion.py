@@ -9,6 +9,8 @@ Spec: https://spec.matrix.org/v1.19/server-server-api/#put_matrixfederationv2sen
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 from twisted.internet.defer import Deferred
 
@@ -18,7 +20,7 @@ from homeserver.events.state_tree import NodeHash
 from homeserver.ids import EventID, RoomID, ServerName
 from homeserver.rooms.appending import Append
 from homeserver.rooms.gaps import Gaps
-from homeserver.rooms.live_room import Head, LiveRoom
+from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.loading import event_of
 from homeserver.rooms.registry import Rooms
 from homeserver.rooms.rejudging import Rejudged, finish, rejudge
@@ -168,12 +170,11 @@ class Completion:
 
     async def _persist(self, room: LiveRoom, judged: Rejudged) -> None:
         """From here to the commit nothing waits."""
-        head = Head(
-            judged.current.root,
-            judged.extremities,
-            {**room.head.pending, **judged.changes},
-            room.head.last_seq,
-            room.head.first_seq,
+        head = replace(
+            room.head,
+            root=judged.current.root,
+            extremities=judged.extremities,
+            pending={**room.head.pending, **judged.changes},
         )
         append = Append(room, [], head, new_nodes=judged.nodes)
         append.state_changes = judged.changes
