@@ -42,7 +42,7 @@ class ConversationServices:
         self.muting = Muting(db, users.push_rules, own, self._background, clock)
         self.views = MessageViews(db, rooms.visibility, recall_window_ms=recall_window_ms)
         parts = ConversationParts(rooms.rooms, rooms.history, self.views, people, self.muting)
-        self.conversations = Conversations(db, follower, parts, own, users.tags, self.muting)
+        self.conversations = Conversations(db, follower, parts, own, users.tags, self.muting, clock)
         self.speaking = Speaking(rooms.access, self.conversations)
         self.messages = Messages(
             db,

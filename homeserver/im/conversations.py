@@ -23,6 +23,7 @@ from homeserver.im.settings import ignored_by
 from homeserver.rooms.history import History
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.registry import Rooms
+from homeserver.runtime.clock import Clock
 from homeserver.users.account_data import Tags
 from storage import events as event_rows
 from storage import im_conversations, im_directs
@@ -32,6 +33,8 @@ from storage.im_directs import Direct
 from storage.transaction import Transaction
 
 Which = Literal["all", "unread", "pinned", "dm", "group"]
+MAX_DRAFT = 10_000
+LONGEST_MUTE_MS = 10 * 366 * 24 * 3600 * 1000
 KINDS = {DM: "dm", GROUP: "group"}
 
 
@@ -151,12 +154,14 @@ class Conversations:
         own: OwnData,
         tags: Tags,
         muting: Muting,
+        clock: Clock,
     ) -> None:
         self._db = db
         self._follower = follower
         self._parts = parts
         self._own = own
         self._tags = tags
+        self._clock = clock
         self._muting = muting
 
     async def page(
@@ -211,6 +216,7 @@ class Conversations:
             NotFound: the user has no such conversation.
         """
         counted = await self._load(user_id, cid)
+        check_changes(changes, self._clock.now_ms())
         if "pinned" in changes or "order" in changes:
             pinned = changes.get("pinned", counted.listed.mine.pinned)
             await self._pin(user_id, cid, changes.get("order"), pinned=pinned)
@@ -240,10 +246,18 @@ class Conversations:
         return found
 
 
-def check_draft(text: str) -> str:
-    if len(text) > 10_000:
-        raise InvalidParam("a draft has at most 10000 characters")
-    return text
+def check_changes(changes: Mapping[str, Any], now_ms: int) -> None:
+    """
+    Raises:
+        InvalidParam: naming what cannot be.
+    """
+    if len(changes.get("draft", "")) > MAX_DRAFT:
+        raise InvalidParam(f"a draft has at most {MAX_DRAFT} characters")
+    if not 0 <= changes.get("order", 0) <= 1:
+        raise InvalidParam("order must be between 0 and 1")
+    until_ms = changes.get("mute_until")
+    if until_ms is not None and not now_ms < until_ms <= now_ms + LONGEST_MUTE_MS:
+        raise InvalidParam("mute_until must be in the coming ten years, in milliseconds")
 
 
 def check_joined(room: LiveRoom, user_id: UserID) -> None:

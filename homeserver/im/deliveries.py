@@ -14,6 +14,7 @@ import msgspec
 
 from federation.wire.edus import DELIVERY, DeliveryMark, delivery_content
 from federation.wire.transactions import encode_edu
+from homeserver.errors import NotFound
 from homeserver.ids import EventID, RoomID, ServerName, UserID, domain_of, is_user_id
 from homeserver.im.group_shapes import GROUP
 from homeserver.rooms.live_room import LiveRoom
@@ -82,10 +83,15 @@ class Deliveries:
             self._tasks.spawn(f"deliveries to {user_id}", self._save(user_id, came, position))
 
     async def acknowledge(self, user_id: UserID, cid: RoomID, seq: int) -> None:
-        """A device of the user has the conversation up to a message."""
+        """A device of the user has the conversation up to a message.
+
+        Raises:
+            NotFound: there is no such message.
+        """
         row = await self._db.read(_by_seq, cid, seq)
-        if row is not None and row.position is not None:
-            await self._save(user_id, [cid], row.position)
+        if row is None or row.position is None:
+            raise NotFound(f"the conversation has no message {seq}")
+        await self._save(user_id, [cid], row.position)
 
     async def receive(self, origin: ServerName, content: Mapping[str, Any]) -> None:
         """Another server tells what has come to the devices of its users."""

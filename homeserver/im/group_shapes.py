@@ -64,7 +64,8 @@ def power_levels(owner: UserID, invite_permission: InvitePermission) -> dict[str
         "ban": ADMIN,
         "redact": ADMIN,
         "events": {
-            "m.room.redaction": MEMBER,
+            # Below the others' level: who is muted has less than theirs.
+            "m.room.redaction": MUTED,
             "m.room.power_levels": ADMIN,
             "m.room.third_party_invite": may_invite,
             "m.room.tombstone": OWNER,

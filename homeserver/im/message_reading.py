@@ -90,11 +90,20 @@ class MessageReading:
         return item
 
     async def across(
-        self, who: Requester, kind: str | None, *, before: int | None, limit: int
+        self,
+        who: Requester,
+        kind: str | None,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        limit: int,
     ) -> tuple[list[dict[str, Any]], int | None]:
-        """The newest messages of all conversations of a kind, and the place to go on from."""
+        """Messages of all conversations of a kind, and the place to go on from.
+
+        The newest before a place, or the oldest after one: what a client that was away has missed.
+        """
         await self._follower.settled()
-        rows = await self._db.read(_across, who.user_id, kind, before, limit + 1)
+        rows = await self._db.read(_across, who.user_id, kind, before, after, limit + 1)
         items: list[dict[str, Any]] = []
         place = None
         for room_id, number, position in rows[:limit]:
@@ -175,14 +184,19 @@ def _page(
 
 
 def _across(
-    txn: Transaction, user_id: UserID, kind: str | None, before: int | None, limit: int
+    txn: Transaction,
+    user_id: UserID,
+    kind: str | None,
+    before: int | None,
+    after: int | None,
+    limit: int,
 ) -> list[tuple[RoomID, int, int]]:
     listed = {
         each.room: each.room_id
         for each in im_conversations.list_of_user(txn, user_id)
         if kind is None or KINDS.get(each.kind) == kind
     }
-    rows = im_messages.across(txn, list(listed), before=before, after=None, limit=limit)
+    rows = im_messages.across(txn, list(listed), before=before, after=after, limit=limit)
     return [(listed[row.room], row.number, row.position or 0) for row in rows]
 
 

@@ -163,6 +163,8 @@ class Messages:
         if entry.event.state_key is not None:
             raise InvalidParam("only messages can be deleted")
         check_not_dissolved(room)
+        if entry.event.sender != who.user_id and await self._speaking.is_of_two(room, who.user_id):
+            raise Forbidden("between two, each deletes what they have said themselves")
         if entry.redacted_because is None:
             await self._sending.redaction(room.room_id, who.user_id, event_id, {})
 

@@ -53,3 +53,6 @@ class Speaking:
                 raise NotFriend(f"{direct.peer} is not your friend")
         if in_clear and room.is_encrypted:
             raise Encrypted("this conversation is encrypted end to end")
+
+    async def is_of_two(self, room: LiveRoom, user_id: UserID) -> bool:
+        return await self._conversations.find_direct(user_id, room.room_id) is not None

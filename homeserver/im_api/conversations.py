@@ -11,7 +11,7 @@ from homeserver.http.endpoint import endpoint
 from homeserver.http.requester import Requester
 from homeserver.http.responses import Empty
 from homeserver.ids import EventID, RoomID, UserID
-from homeserver.im.conversations import Conversations, Which, check_draft
+from homeserver.im.conversations import Conversations, Which
 from homeserver.im.deliveries import Deliveries
 from homeserver.im.own_view import OwnView
 from homeserver.im.paging import decode_place, encode_place, page
@@ -114,8 +114,6 @@ class ConversationEndpoints:
         }
         if isinstance(body.muted, bool):
             changes["muted"] = "all" if body.muted else "off"
-        if body.draft is not None:
-            check_draft(body.draft)
         return await self._conversations.change(who.user_id, cid, changes)
 
     @endpoint("DELETE", "/im/v1/conversations/{cid}", rate_limit=REST)

@@ -20,6 +20,7 @@ from homeserver.im.own_view import OwnView
 from homeserver.im.paging import decode_place, encode_place, page
 from homeserver.im_api.classes import REST, SEARCH, SEND, Limit
 from homeserver.rooms.search import Search, SearchRequest
+from homeserver.rooms.tokens import parse_token
 
 
 class SendToUserBody(NewMessage):
@@ -41,6 +42,9 @@ class HistoryQuery(msgspec.Struct, rename={"from_": "from"}):
 
 
 class AcrossQuery(msgspec.Struct, rename={"from_": "from"}):
+    """`since` is a token of `/sync` or of the realtime stream: what came after it, oldest first."""
+
+    since: str | None = None
     kind: Literal["dm", "group", "room"] | None = None
     limit: Limit = 20
     from_: str | None = None
@@ -157,12 +161,18 @@ class MessageReadingEndpoints:
 
     @endpoint("GET", "/im/v1/messages", rate_limit=REST)
     async def list_messages_everywhere(self, who: Requester, query: AcrossQuery) -> dict[str, Any]:
-        """The newest messages of all one's conversations, or of those of a kind."""
-        place = decode_place(query.from_, int)
+        """The newest messages of all one's conversations, or of those of a kind; with `since`, what was missed."""
+        place = decode_place(query.from_, str, int)
+        before = after = None
+        if place is not None:
+            before, after = (None, place[1]) if place[0] == "after" else (place[1], None)
+        elif query.since is not None:
+            after = parse_token(query.since).position
         items, more = await self._reading.across(
-            who, query.kind, before=None if place is None else int(place[0]), limit=query.limit
+            who, query.kind, before=before, after=after, limit=query.limit
         )
-        return page(items, None if more is None else encode_place(more))
+        direction = "before" if after is None else "after"
+        return page(items, None if more is None else encode_place(direction, more))
 
     @endpoint("GET", "/im/v1/messages/unread", rate_limit=REST)
     async def list_unread(self, who: Requester) -> dict[str, Any]:

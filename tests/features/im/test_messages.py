@@ -227,10 +227,29 @@ async def test_across_conversations_and_search(server: Server, ann: ImUser, ben:
     assert bodies(await ann.call("GET", "/messages", from_=found["next_batch"])) == ["apples and pears"]
     assert (await ann.call("GET", "/messages", kind="group"))["items"] == []
     unread = await ann.call("GET", "/messages/unread")
-    assert unread["total"] == 2
+    assert unread["total"] == 2 and {each["cid"]: each["unread"] for each in unread["items"]} == {
+        with_ben: 1,
+        with_cat: 1,
+    }
     await server.passes(5)
     assert bodies(await ann.call("GET", "/messages/search", q="apples")) == ["apples and pears"]
     assert bodies(await ann.call("GET", "/messages/search", q="pears", cid=with_cat)) == ["pears"]
+
+
+async def test_who_was_away_pulls_what_they_missed(ann: ImUser, ben: ImUser, cat: ImUser) -> None:
+    with_ben, with_cat = await ann.befriends(ben), await ann.befriends(cat)
+    await ben.says(with_ben, "known")
+    since = (await ann.stock.syncs())["next_batch"]
+    await ben.says(with_ben, "one")
+    await cat.says(with_cat, "two")
+    gone = await cat.says(with_cat, "gone")
+    await cat.call("PUT", f"/messages/{gone['event_id']}/recall")
+    await ben.stock.says(with_ben, "three")
+    page = await ann.call("GET", "/messages", since=since, limit=2)
+    assert [(item["cid"], item["body"]) for item in page["items"]] == [(with_ben, "one"), (with_cat, "two")]
+    rest = await ann.call("GET", "/messages", limit=2, from_=page["next_batch"])
+    assert rest["items"][0]["recalled"] and rest["items"][1]["body"] == "three"
+    assert "next_batch" not in rest
 
 
 async def test_typing(ann: ImUser, ben: ImUser, room: str) -> None:
