@@ -8,12 +8,13 @@ that means to see errors takes the fixture `logged` and calls `logged.expect_err
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Iterator, MutableMapping
 from typing import Any, cast
 
 import pytest
 import structlog
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 
 from homeserver.runtime.clock import Clock
@@ -22,10 +23,13 @@ from homeserver.runtime.tasks import Tasks
 from tests.fixtures.databases import clock, database, empty_engine, engine, notifier, postgres_server, reactor
 from tests.fixtures.reactor import VirtualReactor
 
-# How long an example takes says something of the machine's load, and nothing of the code.
-settings.register_profile("hearth", deadline=None)
-settings.load_profile("hearth")
-pytest_plugins = ["tests.conformance.whole_run"]
+# The suite plays the same examples every time, so that what fails has been broken by what changed. With
+# HEARTH_EXPLORE=1 it looks for others. How long an example takes says something of the machine's load only.
+settings.register_profile(
+    "suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("explore" if os.environ.get("HEARTH_EXPLORE") else "suite")
 
 __all__ = ["clock", "database", "empty_engine", "engine", "notifier", "postgres_server", "reactor"]
 
