@@ -257,6 +257,16 @@ def first_position(txn: Transaction, room: int) -> int:
     return min(0, int(txn.value("SELECT MIN(position) FROM events WHERE room = ?", room) or 0))
 
 
+def oldest_ts(txn: Transaction, room: int) -> int | None:
+    """When the oldest event of the room's timeline was sent, as far as it is here."""
+    ts = txn.value(
+        "SELECT origin_server_ts FROM events WHERE room = ? AND flags & 7 = 0 AND position IS NOT NULL"
+        " ORDER BY position LIMIT 1",
+        room,
+    )
+    return None if ts is None else int(ts)
+
+
 def first_seq(txn: Transaction, room: int) -> int:
     """The lowest sequence number of the room's events; what comes to stand before them counts down from it."""
     found = txn.value("SELECT MIN(seq) FROM events WHERE room = ? AND seq IS NOT NULL", room)

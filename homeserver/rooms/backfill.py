@@ -94,6 +94,20 @@ class Backfill:
         """Whether there is more of the room's history here than before."""
         return await self._running.run(room.room_id, partial(self._fetch, room))
 
+    async def nearest(self, room: LiveRoom, ts: int, *, forwards: bool) -> int | None:
+        """When that event was sent which another server has closest to `ts`; None if nobody says."""
+        servers = [server for server in room.servers if server != self._server_name]
+        for server in servers[:MAX_SERVERS]:
+            try:
+                found = await self._client.get_event_by_timestamp(
+                    server, room.room_id, ts, "f" if forwards else "b"
+                )
+            except RemoteError as error:
+                _log.info("a server finds no event", server=server, room=room.room_id, reason=str(error))
+            else:
+                return found.origin_server_ts
+        return None
+
     async def _fetch(self, room: LiveRoom) -> bool:
         starts = await self._db.read(_extremities, room.room_id)
         if not starts:

@@ -22,6 +22,9 @@ Accept = Callable[[TimelineEvent], bool]
 MAX_ROUNDS = 10
 """How many pages one request reads in search of events that its filter accepts."""
 
+MAX_PAGES_BACK = 20
+"""How many pages of history one look for a moment of the past fetches."""
+
 
 @dataclass(slots=True)
 class Page:
@@ -36,6 +39,7 @@ class Earlier(Protocol):
     """Asks other servers for what was in a room before this one."""
 
     async def fetch(self, room: LiveRoom) -> bool: ...
+    async def nearest(self, room: LiveRoom, ts: int, *, forwards: bool) -> int | None: ...
 
 
 class NothingEarlier:
@@ -43,6 +47,9 @@ class NothingEarlier:
 
     async def fetch(self, _room: LiveRoom) -> bool:
         return False
+
+    async def nearest(self, _room: LiveRoom, _ts: int, *, forwards: bool) -> int | None:  # the protocol's
+        return None
 
 
 class History:
@@ -161,11 +168,35 @@ class History:
     async def nearest(
         self, room: LiveRoom, user_id: UserID, ts: int, *, forwards: bool
     ) -> TimelineEvent | None:
-        """The event closest to `ts` (ms) in one direction, if the user may see it."""
+        """The event closest to `ts` (ms) in one direction, if the user may see it.
+
+        If it may lie before what is known here, other servers are asked, and history is fetched back to it.
+        """
         entry = await self._db.read(_nearest, room, ts, forwards=forwards)
+        if room.has_gap and await self._fetch_back_to(room, ts, entry, forwards=forwards):
+            entry = await self._db.read(_nearest, room, ts, forwards=forwards)
         if entry is None or not await self._visibility.visible(room, user_id, [entry]):
             return None
         return entry
+
+    async def _fetch_back_to(
+        self, room: LiveRoom, ts: int, known: TimelineEvent | None, *, forwards: bool
+    ) -> bool:
+        """Whether there is more history here than before, since others know an event that is closer to `ts`."""
+        oldest = await self._db.read(_oldest_ts, room)
+        if oldest is None or oldest < ts:
+            return False
+        told = await self._earlier.nearest(room, ts, forwards=forwards)
+        known_ts = None if known is None else known.event.origin_server_ts
+        if told is None or (known_ts is not None and abs(told - ts) >= abs(known_ts - ts)):
+            return False
+        has_more = False
+        for _ in range(MAX_PAGES_BACK):
+            if (oldest is not None and oldest < told) or not await self._earlier.fetch(room):
+                break
+            has_more = True
+            oldest = await self._db.read(_oldest_ts, room)
+        return has_more
 
     async def root_after(self, room: LiveRoom, position: int) -> NodeHash | None:
         """The state tree's root after everything at or before `position`."""
@@ -239,6 +270,10 @@ def _after(txn: Transaction, room: LiveRoom, position: int, until: int, count: i
 def _nearest(txn: Transaction, room: LiveRoom, ts: int, *, forwards: bool) -> TimelineEvent | None:
     row = event_rows.nearest_to(txn, room_rows.number_of(txn, room.room_id), ts, forwards=forwards)
     return None if row is None else timeline_events(txn, [row], room.version)[0]
+
+
+def _oldest_ts(txn: Transaction, room: LiveRoom) -> int | None:
+    return event_rows.oldest_ts(txn, room_rows.number_of(txn, room.room_id))
 
 
 def _records_after(txn: Transaction, room: LiveRoom, position: int) -> list[NotifyRecord]:

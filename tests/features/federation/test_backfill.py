@@ -66,3 +66,21 @@ async def test_history_is_there_after_a_restart(two: Server, alice: User, bob: U
     before = await everything_said(bob, room)
     await two.restarts()
     assert await everything_said(bob, room) == before == [f"alice {number}" for number in range(10)]
+
+
+async def test_a_day_of_the_past_is_found(one: Server, alice: User, bob: User) -> None:
+    """What was said before one's server was there is found by its time, and can be looked at."""
+    room = await alice.creates_room(public=True)
+    said = {}
+    for number in range(150):
+        said[number] = await alice.says(room, f"alice {number}")
+        await one.passes(60)
+    await bob.joins(room, via=["one.test"])
+    for wanted, query in ((20, "f"), (20, "b"), (140, "f")):
+        ts = (await alice.event(room, said[wanted]))["origin_server_ts"]
+        path = f"/_matrix/client/v1/rooms/{room}/timestamp_to_event"
+        found = await bob.request("GET", path, query={"ts": ts, "dir": query})
+        assert found == {"event_id": said[wanted], "origin_server_ts": ts}
+        context = await bob.request("GET", f"/rooms/{room}/context/{said[wanted]}")
+        assert context["event"]["content"]["body"] == f"alice {wanted}"
+    assert await everything_said(bob, room) == [f"alice {number}" for number in range(150)]

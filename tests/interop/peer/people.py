@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import aiohttp
 from yarl import URL
@@ -15,8 +15,6 @@ from tests.harness.configuration import PASSWORD
 from tests.harness.process import ServerProcess
 from tests.harness.user import Session, User
 from tests.harness.watch import Watch
-
-T = TypeVar("T")
 
 ANSWERS_WITHIN_S = 60
 PATIENCE_MS = 20_000
@@ -44,7 +42,7 @@ class Person(User):
         """See `User.waits_until`; other processes are not always quick."""
         await super().waits_until(holds, what, within_ms=max(within_ms, PATIENCE_MS))
 
-    async def waits_for(self, ask: Callable[[], Awaitable[T]], wanted: T) -> None:
+    async def waits_for(self, ask: Callable[[], Awaitable[object]], wanted: object) -> None:
         """Ask until the answer is the wanted one; between two questions, hear what is new."""
         ends = _now_ms() + PATIENCE_MS
         found = await ask()

@@ -1,0 +1,151 @@
+"""What was said before, or while one of the two servers was away; spaces, directories and aliases across."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.harness.client import segment
+from tests.harness.refusals import refused
+from tests.interop.peer.people import Person
+from tests.interop.peer.test_rooms import VERSIONS, they_agree, they_meet
+
+HEALS_WITHIN_MS = 60_000
+
+
+async def everything_said(person: Person, room: str) -> list[str]:
+    """Page back to the beginning, as a client does."""
+    bodies: list[str] = []
+    token: str | None = None
+    for _ in range(50):
+        page = await person.messages(room, limit=30, from_=token)
+        bodies += [event["content"]["body"] for event in page["chunk"] if "body" in event["content"]]
+        token = page.get("end")
+        if token is None:
+            return bodies[::-1]
+    raise AssertionError(f"{room} has no beginning")
+
+
+@pytest.mark.parametrize("version", ["6", "10", "12"])
+async def test_members_read_back_to_the_beginning(host: Person, guest: Person, version: str) -> None:
+    room = await host.creates_room(public=True, version=version)
+    for number in range(70):
+        await host.says(room, f"message {number}")
+    await guest.joins(room, via=[host.place.name])
+    wanted = [f"message {number}" for number in range(70)]
+    await guest.waits_for(lambda: everything_said(guest, room), wanted)
+
+
+async def test_who_may_not_see_what_was_before_does_not(host: Person, guest: Person) -> None:
+    room = await host.creates_room(public=True)
+    await host.sets(room, "m.room.history_visibility", {"history_visibility": "joined"})
+    await host.says(room, "not for the guest")
+    await guest.joins(room, via=[host.place.name])
+    await host.sees(room, member={guest: "join"})
+    await host.says(room, "for the guest")
+    await guest.sees(room, "for the guest")
+    assert await everything_said(guest, room) == ["for the guest"]
+
+
+async def test_a_day_is_found_on_the_other_server(host: Person, guest: Person) -> None:
+    room = await host.creates_room(public=True)
+    first = await host.says(room, "early")
+    for number in range(30):
+        await host.says(room, f"message {number}")
+    await guest.joins(room, via=[host.place.name])
+    ts = (await host.event(room, first))["origin_server_ts"]
+    found = await guest.request(
+        "GET", f"/_matrix/client/v1/rooms/{segment(room)}/timestamp_to_event", query={"ts": ts, "dir": "f"}
+    )
+    assert found["event_id"] == first
+
+
+async def test_a_space_is_walked_across(host: Person, guest: Person) -> None:
+    open_room = await host.creates_room(public=True, name="Open")
+    closed = await host.creates_room(name="Closed")
+    space = await host.creates_room(public=True, name="Space", creation_content={"type": "m.space"})
+    via = {"via": [host.place.name]}
+    for child in (open_room, closed):
+        await host.sets(space, "m.space.child", via, state_key=child)
+    inner = await host.creates_room(public=True, name="Inner", creation_content={"type": "m.space"})
+    await host.sets(space, "m.space.child", via, state_key=inner)
+    deep = await host.creates_room(public=True, name="Deep")
+    await host.sets(inner, "m.space.child", via, state_key=deep)
+    await guest.joins(space, via=[host.place.name])
+
+    async def seen() -> dict[str, str]:
+        answer = await guest.request("GET", f"/_matrix/client/v1/rooms/{segment(space)}/hierarchy")
+        return {room["room_id"]: room.get("name", "") for room in answer["rooms"]}
+
+    await guest.waits_for(seen, {space: "Space", open_room: "Open", inner: "Inner", deep: "Deep"})
+    summary = await guest.request(
+        "GET", f"/_matrix/client/v1/room_summary/{segment(open_room)}", query={"via": [host.place.name]}
+    )
+    assert summary["name"] == "Open"
+
+
+async def test_rooms_and_aliases_are_looked_up_across(host: Person, guest: Person) -> None:
+    name = f"club-{host.localpart}"
+    room = await host.creates_room(
+        public=True, name=name, room_alias_name=name, visibility="public", topic="Tea"
+    )
+    alias = f"#{name}:{host.place.name}"
+    listed = await guest.request(
+        "POST", "/publicRooms", {"filter": {"generic_search_term": name}}, query={"server": host.place.name}
+    )
+    (entry,) = listed["chunk"]
+    assert (entry["room_id"], entry["canonical_alias"], entry["topic"]) == (room, alias, "Tea")
+    listed = await guest.request("GET", "/publicRooms", query={"server": host.place.name, "limit": 100})
+    assert room in [each["room_id"] for each in listed["chunk"]]
+    found = await guest.request("GET", f"/directory/room/{segment(alias)}")
+    assert found["room_id"] == room
+    assert host.place.name in found["servers"]
+    await host.request("DELETE", f"/directory/room/{segment(alias)}")
+    with refused("M_NOT_FOUND", 404):
+        await guest.request("GET", f"/directory/room/{segment(alias)}")
+
+
+async def test_both_agree_after_a_parting(host: Person, guest: Person) -> None:
+    """One server is down while the other's people go on, then the other way round; both end with the same rooms."""
+    rooms = [await they_meet_as_peers(host, guest, version) for version in VERSIONS]
+    here, there = host.place.process, guest.place.process
+    there.stop()
+    for room in rooms:
+        for number in range(12):
+            await host.says(room, f"host {number}")
+        await host.sets(room, "m.room.topic", {"topic": "the host's"})
+        await host.sets(room, "m.room.name", {"name": "the host's"})
+    here.stop()
+    there.start()
+    for room in rooms:
+        for number in range(12):
+            await guest.says(room, f"guest {number}")
+        await guest.sets(room, "m.room.topic", {"topic": "the guest's"})
+        await guest.sets(room, "m.room.avatar", {"url": "mxc://localhost/guest"})
+    here.start()
+    for room in rooms:
+        await host.says(room, "and now?")
+        await guest.sees(room, "and now?", within_ms=HEALS_WITHIN_MS)
+        await guest.says(room, "there you are")
+        await host.sees(room, "there you are", within_ms=HEALS_WITHIN_MS)
+    both = {f"{who} {number}" for who in ("host", "guest") for number in range(12)}
+    for room in rooms:
+        await they_agree(room, host, guest)
+        for person in (host, guest):
+            await knows_all(person, room, both)
+
+
+async def knows_all(person: Person, room: str, bodies: set[str]) -> None:
+    """Page back until nothing of it is missing: Synapse fills gaps of many events beside the answer."""
+
+    async def missing() -> set[str]:
+        return bodies - set(await everything_said(person, room))
+
+    await person.waits_for(missing, set())
+
+
+async def they_meet_as_peers(host: Person, guest: Person, version: str) -> str:
+    """A room in which the guest may change the state too."""
+    levels = {"users": {guest.user_id: 50}}
+    if version != "12":
+        levels["users"][host.user_id] = 100
+    return await they_meet(host, guest, version, power_level_content_override=levels)
