@@ -143,9 +143,10 @@ def save_mine(txn: Transaction, user: int, room: int, mine: Mine) -> None:
     )
 
 
-def clear(txn: Transaction) -> None:
-    txn.execute("DELETE FROM im_rooms")
-    txn.execute("DELETE FROM im_conversations")
+def remove(txn: Transaction, room: int) -> None:
+    """Forget everything about a room: it will be read again."""
+    txn.execute("DELETE FROM im_rooms WHERE room = ?", room)
+    txn.execute("DELETE FROM im_conversations WHERE room = ?", room)
 
 
 _LIST = (
@@ -216,17 +217,24 @@ def seq_at(txn: Transaction, room: int, position: int) -> int:
     return max(int(found or 0), 0)
 
 
-def rooms(txn: Transaction) -> list[int]:
-    return [int(room) for (room,) in txn.all("SELECT room FROM room_heads")]
-
-
-def data_owners(txn: Transaction, types: Sequence[str]) -> list[tuple[int, int]]:
-    """(user, room) of everybody who keeps data of these types with a room."""
+def rooms(txn: Transaction, types: Sequence[str]) -> list[int]:
+    """Every room that this server knows, or keeps data of these types with, and every one that has rows here."""
     rows = txn.all(
-        f"SELECT DISTINCT user_name, room FROM account_data WHERE room <> 0 AND type IN ({_marks(types)})",
+        "SELECT room FROM room_heads UNION SELECT room FROM im_rooms UNION SELECT room FROM im_conversations"
+        f" UNION SELECT room FROM account_data WHERE room <> 0 AND type IN ({_marks(types)})",
         *types,
     )
-    return [(int(user), int(room)) for user, room in rows]
+    return sorted(int(room) for (room,) in rows)
+
+
+def data_owners(txn: Transaction, room: int, types: Sequence[str]) -> list[int]:
+    """Everybody who keeps data of these types with a room."""
+    rows = txn.all(
+        f"SELECT DISTINCT user_name FROM account_data WHERE room = ? AND type IN ({_marks(types)})",
+        room,
+        *types,
+    )
+    return [int(user) for (user,) in rows]
 
 
 def _countable(txn: Transaction) -> list[int]:

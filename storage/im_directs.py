@@ -67,12 +67,22 @@ def is_direct(txn: Transaction, room: int) -> bool:
     return txn.one("SELECT 1 FROM im_directs WHERE room = ? LIMIT 1", room) is not None
 
 
-def rooms_with_invitations(txn: Transaction) -> list[int]:
-    """The rooms to which somebody was ever invited: only those can be rooms of two people."""
-    kind = txn.find_interned("m.room.member")
-    if kind is None:
-        return []
-    return [int(room) for (room,) in txn.all("SELECT DISTINCT room FROM events WHERE type = ?", kind)]
+def memberships(txn: Transaction, room: int) -> dict[UserID, str]:
+    """Who is what in a room now."""
+    rows = txn.all(
+        "SELECT n.value, m.membership FROM membership m JOIN names n ON n.nid = m.user_name WHERE m.room = ?",
+        room,
+    )
+    return {UserID(str(user)): str(membership) for user, membership in rows}
+
+
+def rooms(txn: Transaction) -> list[int]:
+    """Every room with members, and every one that has rows here."""
+    rows = txn.all(
+        "SELECT DISTINCT room FROM membership UNION SELECT room FROM im_directs"
+        " UNION SELECT room FROM im_friend_requests"
+    )
+    return sorted(int(room) for (room,) in rows)
 
 
 def replace_room(
@@ -145,11 +155,6 @@ def replace_room(
                 int(request.ignored),
             ),
         )
-
-
-def clear(txn: Transaction) -> None:
-    txn.execute("DELETE FROM im_directs")
-    txn.execute("DELETE FROM im_friend_requests")
 
 
 _DIRECT = (

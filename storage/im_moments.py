@@ -20,10 +20,11 @@ class MomentsRoom(NamedTuple):
 
 
 class Post(NamedTuple):
-    """A post at its place in the log."""
+    """A post at its time; `number` orders those of one time."""
 
     room: int
-    position: int
+    ts: int
+    number: int
     event_id: EventID
 
 
@@ -48,9 +49,8 @@ def _room(row: tuple[object, ...]) -> MomentsRoom:
     return MomentsRoom(*row)  # type: ignore[arg-type]  # the columns are its fields
 
 
-def save_room(txn: Transaction, room_id: str, author: str, visibility: str) -> None:
-    row = (txn.intern(room_id), author, visibility)
-    txn.put("im_moments_rooms", ("room", "author", "visibility"), row, ("room",))
+def save_room(txn: Transaction, room: int, author: str, visibility: str) -> None:
+    txn.put("im_moments_rooms", ("room", "author", "visibility"), (room, author, visibility), ("room",))
 
 
 def find_room(txn: Transaction, room_id: str) -> MomentsRoom | None:
@@ -64,63 +64,97 @@ def rooms_of(txn: Transaction, author: str) -> list[MomentsRoom]:
     return [_room(row) for row in txn.all(f"{_ROOMS} WHERE r.author = ? ORDER BY r.room", author)]
 
 
-def save_post(txn: Transaction, room_id: str, position: int, event_id: str) -> None:
+def rooms(txn: Transaction) -> list[int]:
+    """Every room that this server knows, and every one that has rows here."""
+    rows = txn.all("SELECT room FROM room_heads UNION SELECT room FROM im_moments_rooms")
+    return sorted(int(room) for (room,) in rows)
+
+
+def remove(txn: Transaction, room: int) -> None:
+    """Forget everything about a room: it will be read again."""
+    txn.execute("DELETE FROM im_moments WHERE room = ?", room)
+    txn.execute("DELETE FROM im_moments_rooms WHERE room = ?", room)
+
+
+def create_event(txn: Transaction, room: int) -> bytes | None:
+    """The event that made a room."""
+    sql = "SELECT json FROM events WHERE room = ? AND type = ? AND flags & 2 = 0 ORDER BY number LIMIT 1"
+    json = txn.value(sql, room, txn.find_interned("m.room.create"))
+    return None if json is None else bytes(json)
+
+
+def messages(
+    txn: Transaction, room: int, event_ids: Sequence[str] | None = None
+) -> list[tuple[int, bytes, EventID]]:
+    """(number, JSON, ID) of the messages of a room that are seen and not redacted; of some, if they are named."""
+    condition = "" if event_ids is None else f" AND event_id IN ({', '.join('?' * len(event_ids))})"
+    rows = txn.all(
+        "SELECT number, json, event_id FROM events WHERE room = ? AND type = ? AND flags & 7 = 0"
+        f" AND position IS NOT NULL AND redacted_by IS NULL AND state_key IS NULL{condition}",
+        room,
+        txn.find_interned("m.room.message"),
+        *(event_ids or ()),
+    )
+    return [(int(number), bytes(json), EventID(event_id)) for number, json, event_id in rows]
+
+
+def save_post(txn: Transaction, post: Post) -> None:
     """Note a post; one that is there already stays."""
-    row = (txn.intern(room_id), position, event_id)
-    txn.put("im_moments", ("room", "position", "event_id"), row, ("room", "position"))
+    txn.put("im_moments", Post._fields, post, ("room", "ts", "number"))
 
 
-def remove_redacted(txn: Transaction, event_id: str) -> None:
-    """Forget a post, if it has indeed been redacted."""
+def remove_redacted(txn: Transaction, room: int) -> None:
+    """Forget the posts of a room that have been redacted."""
     txn.execute(
-        "DELETE FROM im_moments WHERE event_id IN"
-        " (SELECT event_id FROM events WHERE event_id = ? AND redacted_by IS NOT NULL)",
-        event_id,
+        "DELETE FROM im_moments WHERE room = ? AND event_id IN"
+        " (SELECT e.event_id FROM im_moments p JOIN events e ON e.event_id = p.event_id"
+        " WHERE p.room = ? AND e.redacted_by IS NOT NULL)",
+        room,
+        room,
     )
 
 
-def clear(txn: Transaction) -> None:
-    """Forget everything: it will be built anew from the log."""
-    txn.execute("DELETE FROM im_moments")
-    txn.execute("DELETE FROM im_moments_rooms")
+Place = tuple[int, int]
+"""The time and number of a post: a page begins with the next older one."""
 
 
-def joined_heads(txn: Transaction, user_id: str, before: int, limit: int) -> list[int]:
-    """Of the moments rooms that the user has joined, those with the newest posts before a position."""
+def joined_heads(txn: Transaction, user_id: str, before: Place, limit: int) -> list[int]:
+    """Of the moments rooms that the user has joined, those with the newest posts before a place."""
     user = txn.find_interned(user_id)
     if user is None:
         return []
     rows = txn.all(
-        "SELECT r.room, (SELECT MAX(p.position) FROM im_moments p WHERE p.room = r.room AND p.position < ?)"
+        "SELECT r.room, (SELECT MAX(p.ts) FROM im_moments p WHERE p.room = r.room AND p.ts <= ?)"
         " FROM membership m JOIN im_moments_rooms r ON r.room = m.room"
         " WHERE m.user_name = ? AND m.membership = 'join'",
-        before,
+        before[0],
         user,
     )
     heads = sorted(((head, room) for room, head in rows if head is not None), reverse=True)
-    return [room for _, room in heads[:limit]]
+    if len(heads) <= limit:
+        return [room for _, room in heads]
+    # Several rooms may have their newest post at the same time as the last one.
+    least = heads[limit - 1][0]
+    return [room for head, room in heads if head >= least]
 
 
-def newest(txn: Transaction, rooms: Sequence[int], before: int, limit: int) -> list[Post]:
-    """The newest posts of these rooms before a position: a few of each, merged."""
+def newest(txn: Transaction, rooms: Sequence[int], before: Place, limit: int) -> list[Post]:
+    """The newest posts of these rooms before a place: a few of each, merged."""
     found: list[Post] = []
     for room in rooms:
         found += [
             Post(*row)
             for row in txn.all(
-                "SELECT room, position, event_id FROM im_moments WHERE room = ? AND position < ?"
-                " ORDER BY position DESC LIMIT ?",
+                "SELECT room, ts, number, event_id FROM im_moments WHERE room = ?"
+                " AND (ts < ? OR (ts = ? AND number < ?)) ORDER BY ts DESC, number DESC LIMIT ?",
                 room,
-                before,
+                before[0],
+                before[0],
+                before[1],
                 limit,
             )
         ]
-    return sorted(found, key=lambda post: -post.position)[:limit]
-
-
-def find_post(txn: Transaction, event_id: str) -> Post | None:
-    row = txn.one("SELECT room, position, event_id FROM im_moments WHERE event_id = ?", event_id)
-    return None if row is None else Post(*row)
+    return sorted(found, key=lambda post: (-post.ts, -post.number))[:limit]
 
 
 def room_of(txn: Transaction, room: int) -> MomentsRoom | None:

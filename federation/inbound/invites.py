@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 
 from homeserver.http.endpoint import Auth, RateLimit, endpoint
-from homeserver.http.responses import RawJson
+from homeserver.http.responses import Empty, RawJson
 from homeserver.ids import EventID, RoomID, ServerName
 from homeserver.rooms.invitations import Invitations
+from homeserver.rooms.invite_exchange import InviteExchange
 
 MAX_INVITE_BYTES = 2 * 1024 * 1024
 """An event, and those that show the room."""
@@ -27,8 +28,9 @@ class InviteBody(msgspec.Struct):
 class InviteEndpoints:
     """Takes invitations."""
 
-    def __init__(self, invitations: Invitations) -> None:
+    def __init__(self, invitations: Invitations, exchange: InviteExchange) -> None:
         self._invitations = invitations
+        self._exchange = exchange
 
     @endpoint(
         "PUT",
@@ -79,3 +81,19 @@ class InviteEndpoints:
             shown_state=shown if isinstance(shown, list) else [],
         )
         return RawJson(b'[200,{"event":%b}]' % event.json)
+
+    @endpoint(
+        "PUT",
+        "/_matrix/federation/v1/exchange_third_party_invite/{room_id}",
+        auth=Auth.FEDERATION,
+        rate_limit=RateLimit("federation", by_address=True),
+    )
+    async def exchange_third_party_invite(
+        self, origin: ServerName, room_id: RoomID, body: dict[str, Any]
+    ) -> Empty:
+        """Invite a user of the other server, who has a signature by a key that the room shows.
+
+        Spec: https://spec.matrix.org/v1.19/server-server-api/#put_matrixfederationv1exchange_third_party_inviteroomid
+        """
+        await self._exchange.exchange(origin, room_id, body)
+        return Empty()

@@ -55,12 +55,13 @@ class GroupServices:
             db,
             self.groups,
             members,
-            LinkWriting(rooms.sending, rooms.writer),
+            LinkWriting(rooms.sending, rooms.invite_exchange),
             LinkKeys(clock, surroundings.randomness),
             LinkSettings(server_name, f"{config.server.base_url}/", config.im.invite_link_max_lifetime_ms),
         )
+        rooms.invite_exchange.count_with(links)
         self._handlers: list[object] = [
-            GroupEndpoints(making, self.groups, announcements, dissolution),
+            GroupEndpoints(making, self.groups, members, announcements, dissolution),
             GroupMemberEndpoints(members, mutes, WaitingGroups(db, rooms.stripped)),
             GroupLinkEndpoints(links),
         ]

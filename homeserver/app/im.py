@@ -16,6 +16,7 @@ from homeserver.im.friend_projection import FriendProjection
 from homeserver.im.friend_requests import FriendRequests, RequestWriting, RoomShape
 from homeserver.im.friend_upkeep import RequestExpiry
 from homeserver.im.friends import Blocks, Friends
+from homeserver.im.moment_projection import MomentProjection
 from homeserver.im.own_data import OwnData
 from homeserver.im.people import People
 from homeserver.im_api.friends import FriendEndpoints, FriendRequestEndpoints
@@ -38,7 +39,11 @@ class ImServices:
         server_name, im = config.server.server_name, config.im
         self.follower = Follower(
             "im",
-            [FriendProjection(server_name), ConversationProjection(server_name)],
+            [
+                FriendProjection(server_name),
+                ConversationProjection(server_name),
+                MomentProjection(rooms.rooms.find),
+            ],
             db,
             notifier,
             clock,

@@ -19,6 +19,7 @@ from homeserver.rooms.directory import Directory, RemoteDirectory
 from homeserver.rooms.directory_rules import DirectoryRules
 from homeserver.rooms.history import Earlier, History
 from homeserver.rooms.invisible import IsInvisible, nobody
+from homeserver.rooms.invite_exchange import InviteExchange, OtherServers
 from homeserver.rooms.member_profiles import ProfilePropagation, StoredMemberProfiles
 from homeserver.rooms.membership import Handshakes, Memberships, WholeRooms
 from homeserver.rooms.read_markers import ReadMarkers
@@ -39,6 +40,7 @@ class RoomParts:
     """What rooms take from federation; the defaults are those of a server without it."""
 
     handshakes: Handshakes = field(default_factory=Standalone)
+    exchange: OtherServers = field(default_factory=Standalone)
     remote_directory: RemoteDirectory = field(default_factory=Standalone)
     earlier: Earlier | None = None
     is_invisible: IsInvisible = nobody
@@ -67,6 +69,7 @@ class RoomServices:
         self.state_at = core.state_at
         self.concealed = Concealed(db, notifier)
         self.visibility = Visibility(db, self.state_at, self.concealed)
+        self.earlier = parts.earlier
         self.history = History(db, self.visibility, parts.earlier)
         self.access = RoomAccess(db, self.rooms, self.state_at, self.visibility, parts.whole_rooms)
         self.profiles = StoredMemberProfiles(db)
@@ -78,6 +81,9 @@ class RoomServices:
             parts.handshakes,
             parts.whole_rooms,
             server_name=server_name,
+        )
+        self.invite_exchange = InviteExchange(
+            self.rooms, self.memberships, parts.exchange, server_name=server_name
         )
         directory = config.directory
         self.aliases = Aliases(

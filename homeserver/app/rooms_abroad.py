@@ -60,6 +60,7 @@ class RoomsAbroad:
         db, clock = surroundings.database, surroundings.clock
         client = federation.client
         turns: Turns[RoomID] = Turns()
+        joins: Turns[RoomID] = Turns()
         self.gate = Gate(federation.keyring, surroundings.executor)
         self.outliers = Outliers(db, core.numbers)
         self.outside = OutsideMemberships(db, core.numbers)
@@ -75,6 +76,7 @@ class RoomsAbroad:
             RoomPolicies(client, server_name=server_name),
             ExtremityMerge(core.rooms, core.writer, clock, surroundings.tasks),
             Rescinding(db, self.gate, self.outside, server_name=server_name),
+            joins,
         )
         self._completion = Completion(
             db, core.rooms, self.gaps, turns, clock, surroundings.tasks, server_name=server_name
@@ -104,6 +106,7 @@ class RoomsAbroad:
             core.writer,
             clock,
             surroundings.tasks,
+            joins,
             server_name=server_name,
         )
         backfill = Backfill(
@@ -111,6 +114,7 @@ class RoomsAbroad:
         )
         self.parts = RoomParts(
             handshakes=self._handshakes,
+            exchange=client,
             remote_directory=FederatedDirectory(client),
             earlier=backfill,
             whole_rooms=self._completion,
@@ -171,7 +175,7 @@ class FederationServices:
         self._handlers: list[object] = [
             TransactionEndpoints(db, abroad.receiving, EduHandlers(edus), clock),
             HandshakeEndpoints(hosting, server_name=server_name),
-            InviteEndpoints(invitations),
+            InviteEndpoints(invitations, rooms.invite_exchange),
             RoomHistoryEndpoints(
                 ServerVisibility(core.rooms, core.state_at),
                 Past(db),

@@ -8,7 +8,7 @@ from homeserver.app.moments import MomentServices
 from homeserver.app.rooms import RoomServices
 from homeserver.app.surroundings import Surroundings
 from homeserver.im.acquaintance import Acquaintances
-from homeserver.im.arrivals import Arrivals, Doors
+from homeserver.im.arrivals import Arrivals, Doors, Pasts
 from homeserver.im.calls import Calls
 from homeserver.im.follower import Follower
 from homeserver.im.speaking import Speaking
@@ -32,10 +32,10 @@ class SocialServices:
         self._follower = follower
         friends = Acquaintances(surroundings.database, follower)
         tags = Tags(surroundings.database)
-        doors = Doors(rooms.memberships, rooms.stripped, tags)
+        pasts = Pasts(rooms.rooms, rooms.earlier)
+        doors = Doors(rooms.memberships, rooms.stripped, tags, pasts)
         self.arrivals = Arrivals(
             surroundings.database,
-            follower,
             friends,
             doors,
             surroundings.clock,
@@ -44,7 +44,7 @@ class SocialServices:
         )
         surroundings.notifier.subscribe(self.arrivals.heard)
         self.groups = GroupServices(config, surroundings, rooms, friends)
-        self.moments = MomentServices(config, surroundings, rooms, friends, doors)
+        self.moments = MomentServices(config, surroundings, rooms, follower, friends, doors, pasts)
         self.calls = Calls(rooms.sending, speaking, surroundings.randomness)
         surroundings.notifier.subscribe(self.calls.heard)
         turn = TurnCredentials(config.turn, surroundings.clock)
@@ -63,4 +63,5 @@ class SocialServices:
     def begin_stopping(self) -> None:
         self.groups.stop()
         self.arrivals.stop()
+        self.moments.stop()
         self._follower.stop()

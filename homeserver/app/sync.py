@@ -106,7 +106,7 @@ class SyncServices:
             rooms.memberships,
             rooms.profiles,
             identity,
-            server_name=server_name,
+            rooms.invite_exchange,
         )
         users.events.subscribe(self.sliding.forget)
         self.clients = SyncClients(db, presence, users.events, self.feeds)

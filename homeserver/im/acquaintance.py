@@ -20,6 +20,10 @@ class Acquaintances:
         self._db = db
         self._follower = follower
 
+    async def settled(self) -> None:
+        """Wait until everything that has been announced is known."""
+        await self._follower.settled()
+
     async def friends_of(self, user_id: UserID) -> list[UserID]:
         await self._follower.settled()
         return await self._db.read(im_directs.friend_ids, user_id)

@@ -14,10 +14,11 @@ import structlog
 from homeserver.errors import HearthError
 from homeserver.events.event import Event
 from homeserver.ids import RoomID, ServerName, UserID, domain_of
-from homeserver.im.follower import Follower
 from homeserver.im.group_shapes import GROUP
 from homeserver.im.moment_shapes import MOMENTS
+from homeserver.rooms.history import Earlier
 from homeserver.rooms.membership import Memberships
+from homeserver.rooms.registry import Rooms
 from homeserver.rooms.stripped import StrippedStates
 from homeserver.rooms.timeline import TimelineEvent
 from homeserver.runtime.clock import Clock, Timer
@@ -34,14 +35,31 @@ LAST = "m.lowpriority"
 
 
 class Friendships(Protocol):
+    async def settled(self) -> None: ...
+
     async def are_friends(self, one: UserID, other: UserID) -> bool: ...
+
+
+class Pasts:
+    """What was posted before this server came into a room of moments."""
+
+    def __init__(self, rooms: Rooms, earlier: Earlier | None) -> None:
+        self._rooms = rooms
+        self._earlier = earlier
+
+    async def fetch(self, room_id: RoomID) -> None:
+        """Have some of it: what is older still is fetched by whoever reads the room so far back."""
+        room = await self._rooms.find_or_load(room_id)
+        if room is not None and room.has_gap and self._earlier is not None:
+            await self._earlier.fetch(room)
 
 
 class Doors:
     """How a user gets in, and what is known of the room before."""
 
-    def __init__(self, memberships: Memberships, stripped: StrippedStates, tags: Tags) -> None:
+    def __init__(self, memberships: Memberships, stripped: StrippedStates, tags: Tags, pasts: Pasts) -> None:
         self._memberships = memberships
+        self._pasts = pasts
         self._stripped = stripped
         self._tags = tags
 
@@ -59,6 +77,7 @@ class Doors:
         """Stock clients list these rooms with the others: let them be at the end."""
         await self.enter(room_id, user_id, author)
         await self._tags.set(user_id, room_id, LAST, {})
+        await self._pasts.fetch(room_id)
 
 
 class Arrivals:
@@ -67,7 +86,6 @@ class Arrivals:
     def __init__(
         self,
         db: Database,
-        follower: Follower,
         friendships: Friendships,
         doors: Doors,
         clock: Clock,
@@ -76,7 +94,6 @@ class Arrivals:
         server_name: ServerName,
     ) -> None:
         self._db = db
-        self._follower = follower
         self._friendships = friendships
         self._doors = doors
         self._clock = clock
@@ -120,7 +137,7 @@ class Arrivals:
     async def _arrive(
         self, room_id: RoomID, user_id: UserID, inviter: UserID, *, knocked: bool, tries: int
     ) -> None:
-        await self._follower.settled()
+        await self._friendships.settled()
         if not await self._db.read(im_arrivals.is_invited, room_id, user_id, inviter):
             return
         try:

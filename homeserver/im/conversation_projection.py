@@ -32,7 +32,9 @@ class ConversationProjection:
         if entry.kind is LogKind.EVENT:
             payload = entry.payload
             return payload is None or payload.event.type in COUNTABLE or payload.event.state_key is not None
-        return entry.kind is LogKind.ROOM_ACCOUNT_DATA and entry.ref in OWN_TYPES
+        return entry.kind is LogKind.HISTORY or (
+            entry.kind is LogKind.ROOM_ACCOUNT_DATA and entry.ref in OWN_TYPES
+        )
 
     def apply(self, txn: Transaction, entries: Sequence[LogEntry]) -> None:
         rooms: dict[int, None] = {}
@@ -43,7 +45,9 @@ class ConversationProjection:
             user = txn.find_interned(entry.user_id or "")
             if room is None:
                 continue
-            if entry.kind is LogKind.EVENT:
+            if entry.kind is LogKind.HISTORY:
+                rooms[room] = None
+            elif entry.kind is LogKind.EVENT:
                 rooms[room] = None
                 if user is not None and domain_of(entry.user_id or "") == self._server_name:
                     sent[user, room] = None
@@ -56,17 +60,18 @@ class ConversationProjection:
         for user, room in kept:
             self._read_own_data(txn, user, room)
 
-    def clear(self, txn: Transaction) -> None:
-        im_conversations.clear(txn)
+    def rooms(self, txn: Transaction) -> list[int]:
+        return im_conversations.rooms(txn, OWN_TYPES)
 
-    def rebuild(self, txn: Transaction) -> None:
-        for room in im_conversations.rooms(txn):
+    def read_again(self, txn: Transaction, rooms: Sequence[int]) -> None:
+        for room in rooms:
+            im_conversations.remove(txn, room)
             self._read_room(txn, room)
             for user in im_conversations.senders(txn, room):
                 if domain_of(txn.interned(user)) == self._server_name:
                     self._read_sent(txn, user, room)
-        for user, room in im_conversations.data_owners(txn, OWN_TYPES):
-            self._read_own_data(txn, user, room)
+            for user in im_conversations.data_owners(txn, room, OWN_TYPES):
+                self._read_own_data(txn, user, room)
 
     def _read_room(self, txn: Transaction, room: int) -> None:
         kind = _kind_of(txn, room)

@@ -1,6 +1,7 @@
 """Projections: tables made of the log and nothing else, kept up by a follower, and made anew by one call.
 
-A projection's rows are a function of what is committed, so following entry by entry and rebuilding give the same.
+A projection's rows are a function of what is committed, room by room, so following entry by entry and rebuilding give
+the same, and a rebuild takes some rooms at a time: nobody finds the tables empty meanwhile, and no write waits long.
 Nobody reads one without `settled`, which waits until the follower has passed everything that was announced before:
 whoever has written sees what they wrote.
 """
@@ -23,6 +24,8 @@ GATHER_S = 0.1
 """How long entries gather before they are dealt with, if nobody waits for them: a busy room costs few writes."""
 BATCH = 500
 SAVE_PLACE_EVERY = 1000
+ROOMS_AT_ONCE = 100
+"""How many rooms a rebuild reads in one transaction."""
 
 
 class Projection(Protocol):
@@ -36,12 +39,12 @@ class Projection(Protocol):
         """Bring the tables up to date with entries that are wanted."""
         ...
 
-    def clear(self, txn: Transaction) -> None:
-        """Empty the tables."""
+    def rooms(self, txn: Transaction) -> Sequence[int]:
+        """Every room that has rows in the tables, or should have."""
         ...
 
-    def rebuild(self, txn: Transaction) -> None:
-        """Fill the empty tables from what is committed."""
+    def read_again(self, txn: Transaction, rooms: Sequence[int]) -> None:
+        """Make the rows of these rooms anew from what is committed."""
         ...
 
 
@@ -108,17 +111,15 @@ class Follower:
         self._run_soon(0)
         await waiting
 
-    async def rebuild(self) -> None:
-        """Make the tables anew from what is committed."""
-        await self._db.run(self._rebuild)
-
-    def _rebuild(self, txn: Transaction) -> None:
+    async def rebuild(self) -> int:
+        """Make the tables anew from what is committed; how many rooms were read."""
+        count = 0
         for projection in self._projections:
-            projection.clear(txn)
-        for projection in self._projections:
-            projection.rebuild(txn)
-        # What is rebuilt contains everything that is committed; following it once more changes nothing.
-        followers.save_place(txn, self._name, min(self._place, log.last_position(txn)))
+            rooms = await self._db.read(projection.rooms)
+            for first in range(0, len(rooms), ROOMS_AT_ONCE):
+                await self._db.run(projection.read_again, rooms[first : first + ROOMS_AT_ONCE])
+            count = max(count, len(rooms))
+        return count
 
     def _on_entries(self, entries: Sequence[LogEntry]) -> None:
         self._heard_until = entries[-1].position

@@ -18,6 +18,7 @@ from storage.transaction import Transaction
 
 DEFAULT_CATEGORY = "default"
 _OWN = frozenset({CONTACT, REQUEST})
+_TELLING = frozenset({LogKind.EVENT, LogKind.ROOM_STATE, LogKind.HISTORY})
 
 
 class FriendProjection:
@@ -27,9 +28,9 @@ class FriendProjection:
         self._server_name = server_name
 
     def wants(self, entry: LogEntry) -> bool:
-        if entry.kind is LogKind.EVENT or entry.kind is LogKind.ROOM_STATE:
+        if entry.kind in _TELLING:
             payload = entry.payload
-            return payload is None or payload.event.type == "m.room.member"
+            return payload is None or payload.event.type in ("m.room.member", "m.room.redaction")
         return entry.kind is LogKind.ROOM_ACCOUNT_DATA and entry.ref in _OWN
 
     def apply(self, txn: Transaction, entries: Sequence[LogEntry]) -> None:
@@ -40,11 +41,11 @@ class FriendProjection:
             if room is not None and (room_id in begun or im_directs.is_direct(txn, room)):
                 self._read_room(txn, RoomID(room_id), room)
 
-    def clear(self, txn: Transaction) -> None:
-        im_directs.clear(txn)
+    def rooms(self, txn: Transaction) -> list[int]:
+        return im_directs.rooms(txn)
 
-    def rebuild(self, txn: Transaction) -> None:
-        for room in im_directs.rooms_with_invitations(txn):
+    def read_again(self, txn: Transaction, rooms: Sequence[int]) -> None:
+        for room in rooms:
             self._read_room(txn, RoomID(txn.interned(room)), room)
 
     @staticmethod
@@ -63,12 +64,14 @@ class FriendProjection:
 
     def _read_room(self, txn: Transaction, room_id: RoomID, number: int) -> None:
         room = direct_rooms.read(_changes(txn, number))
+        # Where forks met, the rules of the room have decided; a replay of its events does not know how.
+        room.now.update(im_directs.memberships(txn, number))
         directs = [
             self._side(txn, room_id, room, user, peer)
             for user in room.pair or ()
             if domain_of(user) == self._server_name and (peer := room.peer_of(user)) is not None
         ]
-        requests = [_stored(txn, room_id, asked) for asked in room.requests]
+        requests = [_stored(txn, room_id, asked) for asked in room.requests if directs]
         im_directs.replace_room(txn, number, directs, requests)
 
     @staticmethod

@@ -1,61 +1,34 @@
 """Invite links: whoever has one joins the group, or asks to.
 
-A link is an `m.room.third_party_invite` whose key the link stands for: the room's state shows the public half, and the
-server that holds the private half signs for whoever comes with the link. So every server can check the invitation,
-and revoking a link is an event that every server sees.
+A link is an `m.room.third_party_invite` whose key the link carries: the room's state shows the public half, and with
+the private half the server of whoever comes signs for them. So every server can check the invitation, whichever server
+they come from, and revoking a link is an event that every server sees. The server of the link's maker counts its uses.
 Spec: https://spec.matrix.org/v1.19/client-server-api/#mroomthird_party_invite
 """
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
-from homeserver.errors import Forbidden, InvalidParam, MatrixError, NotFound
-from homeserver.events.signatures import SigningKey, sign_json
-from homeserver.ids import RoomID, ServerName, UserID, is_room_id
+from homeserver.errors import Forbidden, InvalidParam, MatrixError, NotFound, RemoteError
+from homeserver.events.signatures import SigningKey
+from homeserver.ids import RoomID, ServerName, UserID, domain_of
 from homeserver.im.group_members import GroupMembers
 from homeserver.im.group_shapes import ADMIN, LinkInvalid, is_dissolved
 from homeserver.im.groups import Groups, summary
+from homeserver.im.link_tokens import LinkToken, encode_seed
+from homeserver.rooms.invite_exchange import THIRD_PARTY_INVITE, InviteExchange
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.sending import Sending
-from homeserver.rooms.writer import Draft, RoomWriter
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.random import Randomness
 from storage import im_invite_links as link_rows
 from storage.database import Database
 from storage.im_invite_links import InviteLink
 
-THIRD_PARTY = "m.room.third_party_invite"
 DEFAULT_LIFETIME_MS = 7 * 86_400_000
-
-
-class LinkToken(msgspec.Struct, array_like=True):
-    """What a link's URL carries: enough for any server to find the room and whom to ask."""
-
-    room_id: str
-    via: list[str]
-    link_id: str
-
-    def encode(self) -> str:
-        return base64.urlsafe_b64encode(msgspec.json.encode(self)).rstrip(b"=").decode("ascii")
-
-    @classmethod
-    def parse(cls, text: str) -> LinkToken:
-        """
-        Raises:
-            LinkInvalid: it is none.
-        """
-        try:
-            token = msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=cls)
-        except (ValueError, msgspec.DecodeError) as error:
-            raise LinkInvalid("this is no invite link") from error
-        if not is_room_id(token.room_id):
-            raise LinkInvalid("this is no invite link")
-        return token
+ARRIVES_WITHIN_S = (0.05, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 @dataclass(slots=True, frozen=True)
@@ -76,6 +49,9 @@ class LinkKeys:
 
     def now_ms(self) -> int:
         return self._clock.now_ms()
+
+    async def sleep(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
 
     def link(self) -> tuple[str, bytes]:
         """An ID and a seed."""
@@ -118,7 +94,7 @@ class GroupLinks:
         if approval and room.join_rule not in ("knock", "knock_restricted"):
             raise InvalidParam("a link with approval needs a group that lets people ask (join_mode approval)")
         levels = room.power_levels
-        if levels.user(user_id) < levels.event(THIRD_PARTY, is_state=True):
+        if levels.user(user_id) < levels.event(THIRD_PARTY_INVITE, is_state=True):
             raise Forbidden("only the owner and admins invite into this group")
         link_id, seed = self._keys.link()
         now_ms = self._keys.now_ms()
@@ -128,14 +104,14 @@ class GroupLinks:
         if not approval:
             await self._writing.show(link, self._settings.base_url)
         await self._db.run(link_rows.insert, link)
-        return self._view(link)
+        return self._view(link, room)
 
     async def list_of_group(self, gid: RoomID, user_id: UserID) -> list[dict[str, Any]]:
         """The links that work: an admin sees all, others their own."""
         room = await self._groups.load_joined(gid, user_id)
         links = await self._db.read(link_rows.list_of_room, gid, self._keys.now_ms())
         sees_all = room.power_levels.user(user_id) >= ADMIN
-        return [self._view(link) for link in links if sees_all or link.creator == user_id]
+        return [self._view(link, room) for link in links if sees_all or link.creator == user_id]
 
     async def url(self, gid: RoomID, user_id: UserID, link_id: str) -> str:
         """What the QR code of a link says.
@@ -163,12 +139,17 @@ class GroupLinks:
         await self._end(room, link)
 
     async def preview(self, text: str) -> dict[str, Any]:
-        """What somebody sees who has a link, before joining.
+        """What somebody sees who has a link, before joining; of another server's, what the link says itself.
 
         Raises:
             LinkInvalid: it does not work (any more).
         """
-        link, room = await self._load(text)
+        token = LinkToken.parse(text)
+        if domain_of(token.inviter) != self._settings.server_name:
+            if token.expires_ms <= self._keys.now_ms():
+                raise LinkInvalid("this link does not work any more")
+            return _shown_abroad(token)
+        link, room = await self._load(token)
         shown = summary(room)
         kept = ("gid", "number", "name", "description", "avatar", "member_count", "join_mode")
         return {
@@ -185,32 +166,64 @@ class GroupLinks:
             LinkInvalid: it does not work (any more).
             Forbidden: the user is banned from the group.
         """
-        link, room = await self._load(text)
-        gid = link.room_id
-        if room.is_joined(user_id):
+        token = LinkToken.parse(text)
+        gid, via = token.gid, [domain_of(token.inviter)]
+        known = await self._groups.find(gid)
+        if known is not None and known.is_joined(user_id):
             return {"gid": gid, "state": "joined"}
-        if not await self._db.run(link_rows.use, link.link_id, self._keys.now_ms()):
-            raise LinkInvalid("this link does not work any more")
+        if via != [self._settings.server_name]:
+            if token.expires_ms <= self._keys.now_ms():
+                raise LinkInvalid("this link does not work any more")
+            approval = not token.seed
+        else:
+            approval = (await self._load(token))[0].approval
+        if approval:
+            return {"gid": gid, "state": await self._members.ask_to_join(gid, user_id, None, via)}
+        signed = token.sign_for(user_id, self._settings.server_name)
         try:
-            if link.approval:
-                state = await self._members.ask_to_join(gid, user_id, None, ())
-            else:
-                await self._writing.invite(room, link, user_id, self._settings.server_name)
-                state = await self._members.answer_invitation(gid, user_id, accept=True)
-        except MatrixError:
-            await self._db.run(link_rows.give_back, link.link_id)
-            raise
-        used = await self._db.read(link_rows.find, link.link_id)
+            await self._writing.invites.claim(gid, token.inviter, user_id, signed)
+        except RemoteError as error:
+            raise _refused_abroad(error) from error
+        await self._wait_for_invitation(known, user_id)
+        return {"gid": gid, "state": await self._members.answer_invitation(gid, user_id, accept=True)}
+
+    async def _wait_for_invitation(self, room: LiveRoom | None, user_id: UserID) -> None:
+        """An invitation to a group that we are in comes like every other event of it: a little later."""
+        if room is None or not room.local_joined:
+            return
+        for pause_s in ARRIVES_WITHIN_S:
+            if room.membership(user_id) in ("invite", "join"):
+                return
+            await self._keys.sleep(pause_s)
+
+    # What third-party invites ask: see `homeserver.rooms.invite_exchange.Uses`.
+
+    async def take(self, room: LiveRoom, token: str) -> None:
+        """Count a use of the link that this is the ID of, if it is one of ours.
+
+        Raises:
+            LinkInvalid: it does not work any more.
+        """
+        link = await self._db.read(link_rows.find, token)
+        if link is None:
+            return
+        if is_dissolved(room) or not await self._db.run(link_rows.use, token, self._keys.now_ms()):
+            raise LinkInvalid("this link does not work any more")
+
+    async def give_back(self, token: str) -> None:
+        await self._db.run(link_rows.give_back, token)
+
+    async def end_used_up(self, room: LiveRoom, token: str) -> None:
+        """Take a link away that has been used as often as it may be."""
+        used = await self._db.read(link_rows.find, token)
         if used is not None and used.max_uses is not None and used.uses >= used.max_uses:
             await self._end(room, used)
-        return {"gid": gid, "state": state}
 
     async def is_valid(self, public_key: str) -> bool:
         """Whether a link of ours has this key and works; other servers may ask."""
         return await self._writing.is_valid(self._db, public_key, self._keys.now_ms())
 
-    async def _load(self, text: str) -> tuple[InviteLink, LiveRoom]:
-        token = LinkToken.parse(text)
+    async def _load(self, token: LinkToken) -> tuple[InviteLink, LiveRoom]:
         link = await self._db.read(link_rows.find, token.link_id)
         if link is None or link.revoked or link.room_id != token.room_id:
             raise LinkInvalid("this link does not work any more")
@@ -228,17 +241,19 @@ class GroupLinks:
 
     async def _end(self, room: LiveRoom, link: InviteLink) -> None:
         await self._db.run(link_rows.revoke, link.link_id)
-        if (THIRD_PARTY, link.link_id) in room.state:
+        if (THIRD_PARTY_INVITE, link.link_id) in room.state:
             await self._writing.hide(room, link)
 
-    def _view(self, link: InviteLink) -> dict[str, Any]:
-        via: list[str] = [self._settings.server_name]
-        token = LinkToken(link.room_id, via, link.link_id).encode()
+    def _view(self, link: InviteLink, room: LiveRoom) -> dict[str, Any]:
+        seed = "" if link.approval else encode_seed(link.seed)
+        name = str(summary(room)["name"])[:64]
+        via = self._settings.server_name
+        token = LinkToken(link.room_id, link.creator, link.link_id, seed, link.expires_ms, name).encode()
         return {
             "link_id": link.link_id,
             "token": token,
             "url": f"{self._settings.base_url}#/join/{token}",
-            "matrix_uri": f"matrix:roomid/{link.room_id[1:]}?action=join&via={via[0]}",
+            "matrix_uri": f"matrix:roomid/{link.room_id[1:]}?action=join&via={via}",
             "qr_svg_url": f"/im/v1/groups/{link.room_id}/invite-links/{link.link_id}/qr.svg",
             "creator": link.creator,
             "created_ts": link.created_ms,
@@ -249,12 +264,36 @@ class GroupLinks:
         }
 
 
+def _shown_abroad(token: LinkToken) -> dict[str, Any]:
+    return {
+        "gid": token.gid,
+        "number": None,
+        "name": token.name,
+        "description": None,
+        "avatar": None,
+        "member_count": None,
+        "join_mode": None,
+        "invited_by": token.inviter,
+        "approval": not token.seed,
+        "expires_ts": token.expires_ms,
+    }
+
+
+def _refused_abroad(error: RemoteError) -> MatrixError:
+    """What another server's refusal of a link is to whoever has it."""
+    if error.errcode == LinkInvalid.errcode or error.status == 404:
+        return LinkInvalid("this link does not work any more")
+    if error.status == 403:
+        return Forbidden("you cannot join this group")
+    return MatrixError(f"the group's server cannot be asked: {error}", status=502)
+
+
 class LinkWriting:
     """The events of links."""
 
-    def __init__(self, sending: Sending, writer: RoomWriter) -> None:
+    def __init__(self, sending: Sending, invites: InviteExchange) -> None:
         self._sending = sending
-        self._writer = writer
+        self.invites = invites
 
     async def show(self, link: InviteLink, base_url: str) -> None:
         """Let the room know the link's key."""
@@ -266,32 +305,16 @@ class LinkWriting:
             "key_validity_url": validity,
             "public_keys": [{"public_key": public, "key_validity_url": validity}],
         }
-        await self._sending.state(link.room_id, link.creator, THIRD_PARTY, link.link_id, content)
+        await self._sending.state(link.room_id, link.creator, THIRD_PARTY_INVITE, link.link_id, content)
 
     async def hide(self, room: LiveRoom, link: InviteLink) -> None:
         """Take the key back, as the link's maker or else as an admin."""
         levels = room.power_levels
         admins = [user for user in sorted(room.local_joined) if levels.user(user) >= ADMIN]
         for user in dict.fromkeys([link.creator, *admins]):
-            if levels.user(user) >= levels.event(THIRD_PARTY, is_state=True) and room.is_joined(user):
-                await self._sending.state(room.room_id, user, THIRD_PARTY, link.link_id, {})
+            if levels.user(user) >= levels.event(THIRD_PARTY_INVITE, is_state=True) and room.is_joined(user):
+                await self._sending.state(room.room_id, user, THIRD_PARTY_INVITE, link.link_id, {})
                 return
-
-    async def invite(self, room: LiveRoom, link: InviteLink, user_id: UserID, server: ServerName) -> None:
-        """Invite whoever came with the link, signed with its key."""
-        if room.membership(user_id) == "invite":
-            return
-        if room.membership(user_id) == "ban":
-            raise Forbidden("you are banned from this group")
-        signed: dict[str, Any] = {"mxid": user_id, "token": link.link_id}
-        sign_json(signed, server, SigningKey.of("0", link.seed))
-        content = {
-            "membership": "invite",
-            "third_party_invite": {"display_name": "invite link", "signed": signed},
-        }
-        await self._writer.send(
-            room.room_id, Draft("m.room.member", link.creator, content, state_key=user_id)
-        )
 
     @staticmethod
     async def is_valid(db: Database, public_key: str, now_ms: int) -> bool:

@@ -63,7 +63,7 @@ class GroupMaking:
         self._defaults = defaults
 
     async def create(self, wanted: NewGroup) -> RoomID:
-        """Make a group, with invitations to its first members.
+        """Make a group. Its first members are still to be invited.
 
         Raises:
             InvalidParam: it has no name, or a number that is none.
@@ -91,7 +91,6 @@ class GroupMaking:
                 alias=alias,
                 name=name,
                 topic=wanted.description or None,
-                invite=members,
                 creation_content={"type": GROUP},
                 initial_state=state,
                 power_levels=power_levels(wanted.owner, wanted.invite_permission),

@@ -246,6 +246,14 @@ class GroupMembers:
             return "joined"
         if room is not None and room.membership(user_id) == "knock":
             return "requested"
+        if room is None or not room.local_joined:
+            try:
+                await self._memberships.join(gid, user_id, servers=servers)
+            except Forbidden:
+                # It is not open, or not to this user: ask.
+                pass
+            else:
+                return "joined"
         await self._memberships.knock(gid, user_id, servers=servers, reason=message)
         return "requested"
 

@@ -9,22 +9,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from homeserver.errors import InvalidParam
 from homeserver.events.event import Event
 from homeserver.events.room_versions import room_version
 from homeserver.ids import EventID, UserID
+from homeserver.im.follower import Follower
 from homeserver.im.moment_shapes import read
 from homeserver.im.moments import Moments, likers
+from homeserver.im.paging import decode_place, encode_place
+from homeserver.runtime.clock import Clock
 from storage import events as event_rows
 from storage import im_moments as moment_rows
 from storage import membership
 from storage.database import Database
-from storage.im_moments import MomentsRoom, Post, Reaction
+from storage.im_moments import MomentsRoom, Place, Post, Reaction
 from storage.transaction import Transaction
 
 SHOWN_LIKES = 10
 SHOWN_COMMENTS = 5
-_END = 1 << 62
+CLOCKS_DIFFER_MS = 5 * 60_000
+_LAST = 1 << 62
 
 
 class Friends(Protocol):
@@ -34,8 +37,12 @@ class Friends(Protocol):
 class MomentTimeline:
     """Reads moments."""
 
-    def __init__(self, db: Database, moments: Moments, friends: Friends) -> None:
+    def __init__(
+        self, db: Database, follower: Follower, moments: Moments, friends: Friends, clock: Clock
+    ) -> None:
         self._db = db
+        self._follower = follower
+        self._clock = clock
         self._moments = moments
         self._friends = friends
 
@@ -43,13 +50,14 @@ class MomentTimeline:
         self, viewer: UserID, *, author: UserID | None, before: str | None, limit: int
     ) -> tuple[list[dict[str, Any]], str | None]:
         """Some moments, newest first, and where the next page begins; of one author if one is named."""
-        if before is not None and not before.isdecimal():
-            raise InvalidParam("from: no token of this list")
-        start = int(before) if before else _END
+        place = decode_place(before, int, int)
+        # What claims to be of the future is shown when its time has come.
+        start = (self._clock.now_ms() + CLOCKS_DIFFER_MS, _LAST) if place is None else (place[0], place[1])
+        await self._follower.settled()
         posts = await self._db.read(_posts, viewer, author, start, limit + 1)
         shown, more = posts[:limit], len(posts) > limit
         items = await self._items(viewer, shown, SHOWN_COMMENTS)
-        return items, str(shown[-1].position) if more else None
+        return items, encode_place(shown[-1].ts, shown[-1].number) if more else None
 
     async def one(self, moment_id: EventID, viewer: UserID) -> dict[str, Any]:
         """A moment with all of its comments that the viewer is shown.
@@ -58,7 +66,7 @@ class MomentTimeline:
             NotFound: there is none that they may see.
         """
         _, entry = await self._moments.find(moment_id, viewer)
-        post = Post(0, entry.position, moment_id)
+        post = Post(0, entry.event.origin_server_ts, entry.number, moment_id)
         (item,) = await self._items(viewer, [post], None)
         return item
 
@@ -69,7 +77,7 @@ class MomentTimeline:
         return await self._db.read(_load_items, viewer, seen, posts, comments)
 
 
-def _posts(txn: Transaction, viewer: UserID, author: UserID | None, before: int, limit: int) -> list[Post]:
+def _posts(txn: Transaction, viewer: UserID, author: UserID | None, before: Place, limit: int) -> list[Post]:
     if author is None:
         rooms = moment_rows.joined_heads(txn, viewer, before, limit)
     else:

@@ -15,7 +15,6 @@ from homeserver.rooms.access import RoomAccess
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.sending import DuplicateAnnotation, Sending
 from homeserver.rooms.timeline import TimelineEvent, TransactionId
-from homeserver.rooms.writer import wait_for_turn
 from storage import events as event_rows
 from storage import im_moments as moment_rows
 from storage.database import Database
@@ -58,7 +57,6 @@ class Moments:
         event_id = await self._sending.message(
             room_id, wanted.author, "m.room.message", content, transaction=wanted.transaction
         )
-        await self._db.run(wait_for_turn)
         return event_id, room_id
 
     async def find(self, moment_id: EventID, viewer: UserID) -> tuple[LiveRoom, TimelineEvent]:
@@ -84,7 +82,6 @@ class Moments:
         if entry.event.sender != user_id:
             raise Forbidden("one deletes one's own moments")
         await self._sending.redaction(room.room_id, user_id, moment_id, {})
-        await self._db.run(wait_for_turn)
 
     async def like(self, moment_id: EventID, user_id: UserID) -> int:
         """Like a moment; once is enough. How many like it."""

@@ -8,10 +8,10 @@ from typing import Any
 from twisted.internet.defer import DeferredLock
 
 from homeserver.ids import NAMESPACE, RoomAlias, RoomID, ServerName, UserID, localpart_of
+from homeserver.im.follower import Follower
 from homeserver.im.moment_shapes import MOMENTS, VISIBILITY, Audience
 from homeserver.rooms.aliases import Aliases
 from homeserver.rooms.creation import NewRoom, RoomCreation, StateDraft
-from homeserver.rooms.live_room import LiveRoom
 from storage import im_moments as moment_rows
 from storage.database import Database
 
@@ -28,9 +28,15 @@ class MomentsRooms:
     """Finds a user's moments rooms, and makes those that are missing."""
 
     def __init__(
-        self, db: Database, creation: RoomCreation, aliases: Aliases, defaults: MomentsDefaults
+        self,
+        db: Database,
+        follower: Follower,
+        creation: RoomCreation,
+        aliases: Aliases,
+        defaults: MomentsDefaults,
     ) -> None:
         self._db = db
+        self._follower = follower
         self._creation = creation
         self._aliases = aliases
         self._defaults = defaults
@@ -38,6 +44,7 @@ class MomentsRooms:
 
     async def find(self, author: UserID, audience: Audience) -> RoomID | None:
         """The author's room for these readers, if this server knows it."""
+        await self._follower.settled()
         rooms = await self._db.read(moment_rows.rooms_of, author)
         return next((room.room_id for room in rooms if room.visibility == audience), None)
 
@@ -84,7 +91,6 @@ class MomentsRooms:
                 encrypted=False,
             )
         )
-        await self._db.run(moment_rows.save_room, room.room_id, author, audience)
         return room.room_id
 
 
@@ -101,9 +107,3 @@ def _levels() -> dict[str, Any]:
         "events": {"m.room.redaction": 0, "m.reaction": 0},
         "notifications": {"room": 100},
     }
-
-
-def audience_of(room: LiveRoom) -> str:
-    """Who is meant to read a moments room; of one that does not say, its members."""
-    value = room.content("m.room.create").get(VISIBILITY)
-    return value if value in ("public", "friends", "private") else "friends"

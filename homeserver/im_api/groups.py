@@ -17,6 +17,7 @@ from homeserver.ids import RoomID, UserID
 from homeserver.im.group_announcements import GroupAnnouncements
 from homeserver.im.group_dissolution import GroupDissolution
 from homeserver.im.group_making import GroupMaking, NewGroup
+from homeserver.im.group_members import GroupMembers
 from homeserver.im.group_shapes import HistoryMode, InvitePermission, JoinMode
 from homeserver.im.groups import Groups
 
@@ -85,17 +86,19 @@ class GroupEndpoints:
         self,
         making: GroupMaking,
         groups: Groups,
+        members: GroupMembers,
         announcements: GroupAnnouncements,
         dissolution: GroupDissolution,
     ) -> None:
         self._making = making
         self._groups = groups
+        self._members = members
         self._announcements = announcements
         self._dissolution = dissolution
 
     @endpoint("POST", "/im/v1/groups", rate_limit=REST, suspended=False)
     async def create_group(self, who: Requester, body: CreateGroupBody) -> dict[str, Any]:
-        """Make a group and invite its first members."""
+        """Make a group and invite its first members; `invitations` says what became of each."""
         wanted = NewGroup(
             owner=who.user_id,
             name=body.name,
@@ -108,7 +111,10 @@ class GroupEndpoints:
             searchable=body.searchable,
             number=body.number,
         )
-        return await self._groups.view(await self._making.create(wanted), who.user_id)
+        gid = await self._making.create(wanted)
+        others = [user for user in body.members if user != who.user_id]
+        results = await self._members.add(gid, who.user_id, others) if others else []
+        return {**await self._groups.view(gid, who.user_id), "invitations": results}
 
     @endpoint("GET", "/im/v1/groups", rate_limit=REST)
     async def list_groups(self, who: Requester, query: ListGroupsQuery) -> dict[str, Any]:

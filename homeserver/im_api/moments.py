@@ -11,7 +11,7 @@ from homeserver.http.endpoint import RateLimit, endpoint
 from homeserver.http.requester import Requester
 from homeserver.http.responses import Empty
 from homeserver.ids import EventID, UserID
-from homeserver.im.moment_circles import Follows
+from homeserver.im.follows import Follows
 from homeserver.im.moment_shapes import Audience, Location, Media
 from homeserver.im.moment_timeline import MomentTimeline
 from homeserver.im.moments import Moments, NewMoment

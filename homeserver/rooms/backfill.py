@@ -37,6 +37,7 @@ from homeserver.rooms.resolution import Resolved, StoredRoom
 from homeserver.rooms.sequence import takes_seq
 from homeserver.rooms.timeline import TimelineEvent
 from homeserver.rooms.turns import Turns
+from homeserver.runtime.notifier import LogKind
 from storage import auth_citations, backward_extremities
 from storage import events as event_rows
 from storage import rooms as room_rows
@@ -285,6 +286,8 @@ def _store(txn: Transaction, room: LiveRoom, placed: _Placed) -> None:
     for event_id in [*(entry.event.event_id for entry in entries), *placed.known]:
         backward_extremities.close(txn, number, event_id)
     has_gap = backward_extremities.exist(txn, number)
+    if shown:
+        txn.log(LogKind.HISTORY, room_id=room.room_id)
     txn.after_commit(_stored, room, redacted, has_gap=has_gap)
 
 

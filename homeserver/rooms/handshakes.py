@@ -69,6 +69,7 @@ class RemoteHandshakes:
         writer: RoomWriter,
         clock: Clock,
         tasks: Tasks,
+        joins: Turns[RoomID],
         *,
         server_name: ServerName,
     ) -> None:
@@ -83,7 +84,7 @@ class RemoteHandshakes:
         self._outside = outside
         self._writer = writer
         self._server_name = server_name
-        self._joins: Turns[RoomID] = Turns()
+        self._joins = joins
 
     # Joining.
 

@@ -73,6 +73,7 @@ class Receiving:
         policy: PolicyCheck,
         crowd: Crowd,
         outsiders: Outsiders,
+        joins: Turns[RoomID],
     ) -> None:
         self._db = db
         self._rooms = rooms
@@ -83,6 +84,7 @@ class Receiving:
         self._policy = policy
         self._crowd = crowd
         self._outsiders = outsiders
+        self._joins = joins
         self._on_its_way: Once[EventID, Fate] = Once()
         self._gap_turns: Turns[tuple[RoomID, ServerName]] = Turns()
 
@@ -103,6 +105,10 @@ class Receiving:
         self, origin: ServerName, room_id: RoomID, pdus: Sequence[Any]
     ) -> dict[EventID, str | None]:
         room = await self._rooms.find_or_load(room_id)
+        if room is None or not room.local_joined:
+            # Whoever lets one of us in tells us of what comes after, perhaps before we are done with coming in.
+            async with self._joins.of(room_id):
+                room = await self._rooms.find_or_load(room_id)
         if room is None or not room.local_joined:
             return await self._outsiders.take(room_id, pdus)
         if not is_server_allowed(room, origin):

@@ -34,6 +34,11 @@ class Standalone:
         """A room that was never joined elsewhere is whole."""
         return room
 
+    async def exchange_third_party_invite(
+        self, server: ServerName, room_id: RoomID, event: Mapping[str, Any]
+    ) -> NoReturn:
+        raise RemoteError("this server does not federate")
+
     async def query_directory(self, server: ServerName, alias: RoomAlias) -> NoReturn:
         raise RemoteError("this server does not federate")
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from homeserver.errors import Forbidden, InvalidParam
-from homeserver.ids import RoomID, ServerName, UserID, domain_of
+from homeserver.ids import RoomID, UserID, is_user_id
+from homeserver.rooms.invite_exchange import THIRD_PARTY_INVITE, InviteExchange
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.membership import MemberProfiles, Memberships
 from homeserver.rooms.registry import Rooms
@@ -20,7 +21,6 @@ from homeserver.rooms.writer import Draft, RoomWriter
 from homeserver.users.identifiers import canonical_address
 from homeserver.users.identity_servers import IdentityServers
 
-THIRD_PARTY_INVITE = "m.room.third_party_invite"
 MEDIA = ("email", "msisdn")
 
 # What an identity server may tell the invited of the room: its parameter, the event, and the key of its content.
@@ -54,15 +54,14 @@ class ThirdPartyInvites:
         memberships: Memberships,
         profiles: MemberProfiles,
         identity: IdentityServers,
-        *,
-        server_name: ServerName,
+        exchange: InviteExchange,
     ) -> None:
         self._rooms = rooms
         self._writer = writer
         self._memberships = memberships
         self._profiles = profiles
         self._identity = identity
-        self._server_name = server_name
+        self._exchange = exchange
 
     async def invite(self, room_id: RoomID, inviter: UserID, whom: Addressee, *, reason: str | None) -> None:
         """Invite whoever owns an address.
@@ -123,25 +122,18 @@ class ThirdPartyInvites:
         """Turn an invitation by address into one for the user, to whom it was made out by an identity server.
 
         Raises:
-            Forbidden: it is for somebody else, nobody of this server made it, or its signature is wrong.
+            Forbidden: it is for somebody else, nobody has made it, or its signature is wrong.
+            RemoteError: the inviter's server does not answer, or refuses.
         """
         if signed.get("mxid") != user_id:
             raise Forbidden("this invitation is for somebody else")
-        room = await self._rooms.find_or_load(room_id)
-        original = None
-        if room is not None and isinstance(signed.get("token"), str):
-            original = room.find_state(THIRD_PARTY_INVITE, signed["token"])
-        if room is None or original is None or domain_of(original.sender) != self._server_name:
-            raise Forbidden("nobody here has made this invitation")
-        if room.membership(user_id) in ("invite", "join"):
-            return
         proof = {key: signed[key] for key in ("mxid", "sender", "token", "signatures") if key in signed}
-        content = {
-            "membership": "invite",
-            **await self._profiles.member_profile(user_id),
-            "third_party_invite": {
-                "display_name": str(original.content.get("display_name", "")),
-                "signed": proof,
-            },
-        }
-        await self._writer.send(room_id, Draft("m.room.member", original.sender, content, state_key=user_id))
+        room = await self._rooms.find_or_load(room_id)
+        token = signed.get("token")
+        original = (
+            None if room is None or not isinstance(token, str) else room.find_state(THIRD_PARTY_INVITE, token)
+        )
+        inviter = signed.get("sender") if original is None else original.sender
+        if not isinstance(inviter, str) or not is_user_id(inviter):
+            raise Forbidden("nobody here has made this invitation")
+        await self._exchange.claim(room_id, UserID(inviter), user_id, proof)

@@ -44,6 +44,8 @@ class LogKind(IntEnum):
     """A message has reached a device of a reader: `user_id` is its sender, `ref` the reader."""
     FEDERATION_EDU = 17
     """A message is owed to other servers; the payload names them."""
+    HISTORY = 19
+    """A room has got events from before what it had."""
 
 
 @dataclass(slots=True)

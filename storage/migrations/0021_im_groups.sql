@@ -16,12 +16,13 @@ CREATE TABLE im_invite_links (
 CREATE INDEX im_invite_links_room ON im_invite_links (room_id);
 
 -- The posts in moments rooms, for the two-step merge: the newest of every room first, then the newest of those rooms.
--- A projection of the log: dropping it and the follower's place rebuilds it.
+-- They stand by their own time, since history that is fetched later was posted earlier. A projection of the log.
 CREATE TABLE im_moments (
     room BIGINT NOT NULL,
-    position BIGINT NOT NULL,
+    ts BIGINT NOT NULL,
+    number BIGINT NOT NULL UNIQUE,
     event_id TEXT NOT NULL UNIQUE,
-    PRIMARY KEY (room, position)
+    PRIMARY KEY (room, ts, number)
 ) WITHOUT ROWID;
 
 -- The moments rooms that this server knows: whose they are, and who is meant to read them.

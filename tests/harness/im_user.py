@@ -92,6 +92,62 @@ class ImUser:
 
         await self._sees(asks, (sorted(str(person.user_id) for person in people), True), "friends in common")
 
+    async def reads_moments_of(self, author: ImUser) -> None:
+        """They are in the room of somebody's moments for friends in the end."""
+
+        await self._sees(lambda: self._is_in_moments_of(author), wanted=True, what=f"moments of {author}")
+
+    async def loses_moments_of(self, author: ImUser) -> None:
+        await self._sees(lambda: self._is_in_moments_of(author), wanted=False, what=f"moments of {author}")
+
+    async def _is_in_moments_of(self, author: ImUser) -> bool:
+        await self.stock.syncs()
+        for room in self.stock.client.rooms.values():
+            event = room.state.get(("m.room.create", ""), {})
+            is_theirs = event.get("sender") == author.user_id and room.membership == "join"
+            if is_theirs and event["content"].get("im.hearth.visibility") == "friends":
+                return author.user_id in room.members() and "m.tag" in room.account_data
+        return False
+
+    async def moments(self) -> list[str]:
+        return [moment["text"] for moment in (await self.call("GET", "/moments/timeline"))["items"]]
+
+    async def sees_moments(self, *texts: str) -> None:
+        """These are the moments of the timeline in the end, the newest first."""
+        await self._sees(self.moments, list(texts), "moments")
+
+    async def sees_comments(self, moment: str, *bodies: str) -> None:
+        async def asks() -> list[str]:
+            answer = await self.call("GET", f"/moments/{segment(moment)}")
+            return [comment["body"] for comment in answer["comments"]]
+
+        await self._sees(asks, list(bodies), "comments")
+
+    async def sees_nothing_in(self, path: str) -> None:
+        """A list is empty in the end."""
+
+        async def asks() -> list[Any]:
+            return list((await self.call("GET", path))["items"])
+
+        await self._sees(asks, [], path)
+
+    async def sees_role(self, gid: str, person: ImUser, role: str) -> None:
+        """Somebody has this role in a group in the end."""
+
+        async def asks() -> str:
+            items = (await self.call("GET", f"/groups/{gid}/members"))["items"]
+            return next((item["role"] for item in items if item["user_id"] == person.user_id), "none")
+
+        await self._sees(asks, role, f"role of {person}")
+
+    async def sees_muted_group(self, gid: str) -> None:
+        """Only admins may speak in a group in the end."""
+
+        async def asks() -> bool:
+            return bool((await self.call("GET", f"/groups/{gid}"))["muted_all"])
+
+        await self._sees(asks, wanted=True, what="silence of the group")
+
     async def sees_requests(self, *states: str, direction: str = "in") -> None:
         """The requests are in these states in the end, the newest first."""
 

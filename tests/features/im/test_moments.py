@@ -171,7 +171,7 @@ async def test_pages_and_a_rebuilt_projection_agree(server: Server, alice: User,
         query["from"] = answer["next_batch"]
     assert paged == whole
     assert [item["text"] for item in whole] == [f"moment {number}" for number in reversed(range(7))]
-    await server.homeserver.services.social.moments.follower.rebuild()
+    await server.homeserver.services.im.follower.rebuild()
     assert await timeline(bob) == whole
     await server.restarts()
     assert await timeline(bob) == whole
