@@ -13,6 +13,7 @@ from homeserver.ids import NAMESPACE, UserID, is_user_id
 from homeserver.media.mxc import parse_mxc
 
 CUSTOM = f"{NAMESPACE}custom"
+ENCRYPTED = "m.room.encrypted"
 VOICE = "org.matrix.msc3245.voice"
 AUDIO = "org.matrix.msc1767.audio"
 ANNOUNCEMENT = f"{NAMESPACE}announcement"
@@ -56,7 +57,10 @@ class Location(msgspec.Struct):
 
 
 class NewMessage(msgspec.Struct):
-    """What somebody wants to say. `type` is text unless it says otherwise; 1 to 5 are taken as numbers of types."""
+    """What somebody wants to say. `type` is text unless it says otherwise; 1 to 5 are taken as numbers of types.
+
+    `data` is what a custom message carries, and the whole content of one that the client has encrypted.
+    """
 
     body: str = ""
     type: str | int = "text"
@@ -80,6 +84,8 @@ def event_type_and_content(message: NewMessage) -> tuple[str, dict[str, Any]]:
     if kind == "custom":
         content: dict[str, Any] = {"body": message.body, "data": message.data or {}}
         event_type = CUSTOM
+    elif kind == "encrypted":
+        event_type, content = ENCRYPTED, _encrypted(message)
     elif kind in _WITH_MEDIA:
         event_type, content = _with_media(kind, message)
     elif kind == "location":
@@ -102,7 +108,8 @@ def _relate(content: dict[str, Any], message: NewMessage) -> None:
         mentions["user_ids"] = list(dict.fromkeys(message.mentions))
     if message.mention_all:
         mentions["room"] = True
-    content["m.mentions"] = mentions
+    if mentions or "algorithm" not in content:
+        content["m.mentions"] = mentions
     relation: dict[str, Any] = {}
     if message.thread is not None:
         relation |= {"rel_type": "m.thread", "event_id": message.thread}
@@ -141,6 +148,14 @@ def _with_media(kind: str, message: NewMessage) -> tuple[str, dict[str, Any]]:
     return "m.room.message", content
 
 
+def _encrypted(message: NewMessage) -> dict[str, Any]:
+    """What the client has encrypted by itself: this server passes it on and cannot read it."""
+    content = dict(message.data or {})
+    if not isinstance(content.get("algorithm"), str) or "ciphertext" not in content:
+        raise InvalidParam("data must be the content of m.room.encrypted, with algorithm and ciphertext")
+    return content
+
+
 def _location(message: NewMessage) -> dict[str, Any]:
     where = message.location
     if where is None or not (-90 <= where.latitude <= 90 and -180 <= where.longitude <= 180):
@@ -166,7 +181,7 @@ def type_of(event: Event) -> str:
     known = {
         "m.sticker": "sticker",
         CUSTOM: "custom",
-        "m.room.encrypted": "encrypted",
+        ENCRYPTED: "encrypted",
         "m.room.member": "member",
     }
     if event.type.startswith("m.call."):

@@ -14,7 +14,7 @@ from homeserver.ids import EventID, RoomID, UserID, parse_event_id
 from homeserver.im import message_shapes
 from homeserver.im.errors import Encrypted, RecallExpired
 from homeserver.im.group_shapes import GROUP, check_not_dissolved
-from homeserver.im.message_shapes import CUSTOM, NewMessage
+from homeserver.im.message_shapes import CUSTOM, ENCRYPTED, NewMessage
 from homeserver.im.message_views import RECALLED
 from homeserver.im.speaking import Speaking
 from homeserver.rooms.access import RoomAccess
@@ -90,7 +90,7 @@ class Messages:
         known = None if transaction is None else await self._find_sent(room, transaction)
         if known is not None:
             return await self._sent(cid, known, who.user_id, deduplicated=True)
-        await self._speaking.check(room, who.user_id)
+        await self._speaking.check(room, who.user_id, in_clear=event_type != ENCRYPTED)
         event_id = await self._sending.message(cid, who.user_id, event_type, content, transaction=transaction)
         return await self._sent(cid, event_id, who.user_id, deduplicated=False)
 
@@ -100,7 +100,7 @@ class Messages:
             raise InvalidParam(f"a message is forwarded to between 1 and {MAX_FORWARDS} conversations")
         _, entry = await self._access.event_anywhere(event_id, who.user_id)
         event = entry.event
-        if event.type == "m.room.encrypted":
+        if event.type == ENCRYPTED:
             raise Encrypted("what is encrypted can only be forwarded by whoever can read it")
         if event.type not in ("m.room.message", "m.sticker", CUSTOM) or entry.redacted_because:
             raise InvalidParam("this cannot be forwarded")

@@ -215,7 +215,12 @@ async def test_an_encrypted_conversation_takes_nothing_in_the_clear(
     await ann.stock.sends(room, "m.room.encrypted", {"algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "x"})
     (shown,) = (await ben.history(room, limit=1))["items"]
     assert shown["type"] == "encrypted"
-    assert await ben.unread(room) == 1
+    secret = {"algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "y", "session_id": "s"}
+    sent = await ann.says(room, "", type="encrypted", data=secret)
+    assert (await ben.stock.event(room, sent["event_id"]))["content"] == secret
+    with refused("M_INVALID_PARAM", 400):
+        await ann.says(room, "no secret", type="encrypted", data={})
+    assert await ben.unread(room) == 2
 
 
 async def test_across_conversations_and_search(server: Server, ann: ImUser, ben: ImUser, cat: ImUser) -> None:
