@@ -150,6 +150,12 @@ def find(txn: Transaction, event_id: str) -> EventRow | None:
     return None if row is None else _row(row)
 
 
+def find_room(txn: Transaction, event_id: str) -> int | None:
+    """The number of the room that an event is in; None if it is not known."""
+    number = txn.value("SELECT room FROM events WHERE event_id = ?", event_id)
+    return None if number is None else int(number)
+
+
 def find_by_transaction(txn: Transaction, sender: str, device: str | None, txn_id: str) -> EventRow | None:
     """The event that this device has already sent under this transaction ID."""
     sender_name = txn.find_interned(sender)

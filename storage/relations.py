@@ -38,13 +38,13 @@ def insert(
     )
 
 
-def remove(txn: Transaction, child: int) -> None:
-    """A redacted event relates to nothing any more; a thread loses a reply."""
+def remove(txn: Transaction, room: int, child: int) -> None:
+    """A redacted event of the room relates to nothing any more; a thread loses a reply."""
     rows = txn.all("SELECT parent, rel_type FROM relations WHERE child = ?", child)
     txn.execute("DELETE FROM relations WHERE child = ?", child)
     for parent, rel_type in rows:
         if rel_type == "m.thread":
-            txn.execute("UPDATE threads SET replies = replies - 1 WHERE root = ?", parent)
+            txn.execute("UPDATE threads SET replies = replies - 1 WHERE room = ? AND root = ?", room, parent)
 
 
 def children(txn: Transaction, parent: str, *, rel_type: str | None = None) -> list[Child]:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from homeserver.errors import NotFound
+from homeserver.errors import InvalidParam, NotFound
 from homeserver.events.client_format import client_event
 from homeserver.events.event import Event
 from homeserver.http.endpoint import RateLimit, endpoint
@@ -41,7 +41,16 @@ class RedactBody(msgspec.Struct):
     reason: str | None = None
 
 
+MAX_TXN_ID = 255
+
+
 def transaction_of(who: Requester, txn_id: str) -> TransactionId:
+    """
+    Raises:
+        InvalidParam: the ID is longer than any client makes one.
+    """
+    if len(txn_id) > MAX_TXN_ID:
+        raise InvalidParam(f"a transaction ID has at most {MAX_TXN_ID} characters")
     return TransactionId(who.user_id, who.device_id, txn_id)
 
 

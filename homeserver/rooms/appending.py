@@ -156,6 +156,9 @@ def _relate(txn: Transaction, room: int, timeline_event: TimelineEvent, slot: Sl
         or event.state_key is not None
     ):
         return
+    if event_rows.find_room(txn, relation.event_id) not in (None, room):
+        # Nothing that is said in one room says anything of the events of another.
+        return
     relations.insert(
         txn,
         parent=relation.event_id,
@@ -194,7 +197,7 @@ def _redact(
             return []
         if event.event_id not in may_redact and domain_of(event.sender) != domain_of(target.sender):
             return []
-        return [_apply(txn, row.number, target, timeline_event.number, event)]
+        return [_apply(txn, room, row.number, target, timeline_event.number, event)]
     return []
 
 
@@ -204,14 +207,16 @@ def _redact_late(txn: Transaction, room: int, timeline_event: TimelineEvent) -> 
     for row in event_rows.by_number(txn, relations.waiting_redactions(txn, target.event_id)).values():
         because = Event.from_json(row.json, target.version, row.event_id)
         if row.room == room and domain_of(because.sender) == domain_of(target.sender):
-            return [_apply(txn, timeline_event.number, target, row.number, because)]
+            return [_apply(txn, room, timeline_event.number, target, row.number, because)]
     return []
 
 
-def _apply(txn: Transaction, number: int, target: Event, redaction: int, because: Event) -> Redacted:
+def _apply(
+    txn: Transaction, room: int, number: int, target: Event, redaction: int, because: Event
+) -> Redacted:
     redacted = redact_event(target)
     event_rows.set_redacted(txn, number, redaction, redacted.json)
-    relations.remove(txn, number)
+    relations.remove(txn, room, number)
     return Redacted(redacted, because)
 
 

@@ -129,11 +129,12 @@ def _children(
 def _threads(
     txn: Transaction, room: LiveRoom, user_id: UserID, before: int | None, limit: int, *, participated: bool
 ) -> tuple[list[relations.ThreadRow], dict[EventID, TimelineEvent]]:
-    rows = relations.threads(txn, room_rows.number_of(txn, room.room_id), before=before, limit=limit)
+    number = room_rows.number_of(txn, room.room_id)
+    rows = relations.threads(txn, number, before=before, limit=limit)
     stored = event_rows.by_id(txn, [row.root for row in rows])
-    roots = {
-        entry.event.event_id: entry for entry in timeline_events(txn, list(stored.values()), room.version)
-    }
+    # A root may have come after its replies, and turned out to be of another room.
+    own = [row for row in stored.values() if row.room == number]
+    roots = {entry.event.event_id: entry for entry in timeline_events(txn, own, room.version)}
     if participated:
         roots = {
             root: entry

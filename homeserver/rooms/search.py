@@ -26,6 +26,8 @@ from storage.search import Match, Wanted
 
 KEYS = {"content.body": 1, "content.name": 2, "content.topic": 3}
 MAX_RESULTS = 100
+MAX_WORDS = 50
+"""Each word is one more look into the index; those beyond do not count."""
 RANKED = 1000
 """Matches that are ranked: the newest ones."""
 READ_AT_ONCE = 100
@@ -82,8 +84,8 @@ class Search:
         """
         if not set(request.keys) <= KEYS.keys():
             raise InvalidParam(f"keys: known are {', '.join(KEYS)}")
-        words = words_of(request.term)
-        found = Found(list(dict.fromkeys(words)))
+        words = list(dict.fromkeys(words_of(request.term)))[:MAX_WORDS]
+        found = Found(words)
         if not words:
             return found
         keys = [KEYS[key] for key in request.keys or KEYS]

@@ -10,11 +10,13 @@ from typing import Any
 
 import msgspec
 
-from homeserver.errors import NotFound
+from homeserver.errors import NotFound, TooLarge
 from homeserver.events.filters import check_filter
 from homeserver.ids import UserID
 from storage import filters as rows
 from storage.database import Database
+
+MAX_BYTES = 64 * 1024
 
 
 class Filters:
@@ -28,9 +30,13 @@ class Filters:
 
         Raises:
             BadJson: it is no filter.
+            TooLarge: it is one, but too long.
         """
         check_filter(definition)
-        return str(await self._db.run(rows.add, user_id, msgspec.json.encode(definition)))
+        encoded = msgspec.json.encode(definition)
+        if len(encoded) > MAX_BYTES:
+            raise TooLarge(f"a filter has at most {MAX_BYTES} bytes")
+        return str(await self._db.run(rows.add, user_id, encoded))
 
     async def load(self, user_id: UserID, filter_id: str) -> bytes:
         """The filter, as JSON.

@@ -25,6 +25,8 @@ Actions = Sequence[str | dict[str, Any]]
 
 MAX_RULES = 1000
 MAX_RULE_ID_BYTES = 255
+MAX_RULE_BYTES = 4096
+"""Every rule of every member is looked at for every message, so none may be long."""
 
 _HISTORICAL_ACTIONS = ("dont_notify", "coalesce")
 
@@ -104,6 +106,8 @@ class PushRules:
             if rule.pattern is None:
                 raise InvalidParam("a content rule needs a pattern")
             written["pattern"] = rule.pattern
+        if len(msgspec.json.encode(written)) > MAX_RULE_BYTES:
+            raise InvalidParam(f"a rule has at most {MAX_RULE_BYTES} bytes")
 
         def put(changes: Changes) -> None:
             own = changes.own.setdefault(kind, [])

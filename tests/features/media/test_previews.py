@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from typing import Any
 
@@ -208,6 +209,30 @@ async def test_some_links_are_not_previewed(alice: User, pages: Pages, url: str,
     answer = await alice.ask("GET", f"{V1}/preview_url", query={"url": url})
     assert answer.errcode == errcode
     assert pages.asked == []
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"<div>" * 15_000 + b"deep", {}),
+        (b"<!DOCTYPE x [" + b"".join(b'<!ENTITY a%d "%s">' % (n, b"&a%d;" % (n - 1) * 10) for n in range(1, 12))
+         + b"]><html><title>&a11;</title></html>", {"Content-Type": "application/xhtml+xml"}),
+        (gzip.compress(b"<title>x</title>" + b" " * 50_000_000), {"Content-Encoding": "gzip"}),
+        (b'<meta property="og:title" content="' + b"x" * 90_000 + b'">', {}),
+        (b"<title>" + b"&#x1F600;" * 9_000, {}),
+        (b"\xff\xfe<\x00t\x00i\x00t\x00l\x00e\x00>", {"Content-Type": "text/html; charset=utf-7"}),
+        (b'<meta property="og:image" content="/cake.png">' * 2_000, {}),
+    ],
+)  # fmt: skip
+async def test_a_page_that_is_meant_to_hurt(
+    alice: User, pages: Pages, body: bytes, headers: dict[str, str]
+) -> None:
+    """It is refused, or shown as little: nothing of it is expanded beyond what was fetched."""
+    pages.says["evil"] = (body, {"Content-Type": "text/html", **headers})
+    answer = await alice.ask("GET", f"{V1}/preview_url", query={"url": "http://cakes.test/evil"})
+    assert answer.status in (200, 502)
+    assert len(answer.body) < 10_000
+    assert len(pages.asked) <= 3
 
 
 async def test_what_failed_leaves_no_file(server: Server, alice: User, pages: Pages) -> None:
