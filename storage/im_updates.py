@@ -38,6 +38,9 @@ class OwnChanges(NamedTuple):
     deliveries: list[Delivered]
 
 
+NOTHING = OwnChanges([], rules_changed=False, hidden=[], deliveries=[])
+
+
 def own_changes(
     txn: Transaction, user_id: UserID, after: int, until: int, *, has_data: bool, has_deliveries: bool
 ) -> OwnChanges:

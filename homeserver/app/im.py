@@ -16,6 +16,7 @@ from homeserver.im.friend_projection import FriendProjection
 from homeserver.im.friend_requests import FriendRequests, RequestWriting, RoomShape
 from homeserver.im.friend_upkeep import RequestExpiry
 from homeserver.im.friends import Blocks, Friends
+from homeserver.im.message_views import Ignoring
 from homeserver.im.moment_projection import MomentProjection
 from homeserver.im.own_data import OwnData
 from homeserver.im.people import People
@@ -33,6 +34,7 @@ class ImServices:
         users: Users,
         rooms: RoomServices,
         presence: Presence,
+        ignoring: Ignoring,
     ) -> None:
         db, clock, notifier = surroundings.database, surroundings.clock, surroundings.notifier
         tasks, randomness = surroundings.tasks, surroundings.randomness
@@ -64,7 +66,9 @@ class ImServices:
         gate = FriendGate(db, self.follower, clock)
         rooms.memberships.check_invites_with(gate.check_invitation)
         rooms.memberships.check_knocks_with(gate.check_knock)
-        self.talk = ConversationServices(config, surroundings, users, rooms, self.follower, self.people)
+        self.talk = ConversationServices(
+            config, surroundings, users, rooms, self.follower, self.people, ignoring
+        )
         self._handlers: list[object] = [
             FriendRequestEndpoints(requests, self.people),
             FriendEndpoints(self.friends, self.blocks, contacts, self.people),

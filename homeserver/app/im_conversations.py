@@ -10,7 +10,7 @@ from homeserver.im.conversations import ConversationParts, Conversations
 from homeserver.im.deliveries import Deliveries
 from homeserver.im.follower import Follower
 from homeserver.im.message_reading import MessageReading
-from homeserver.im.message_views import MessageViews
+from homeserver.im.message_views import Ignoring, MessageViews
 from homeserver.im.messages import Messages
 from homeserver.im.muting import Muting
 from homeserver.im.own_data import OwnData
@@ -34,13 +34,14 @@ class ConversationServices:
         rooms: RoomServices,
         follower: Follower,
         people: People,
+        ignoring: Ignoring,
     ) -> None:
         db, clock = surroundings.database, surroundings.clock
         recall_window_ms = config.im.recall_window_ms
         self._background = BackgroundJobs(db, clock, surroundings.tasks)
         own = OwnData(db)
         self.muting = Muting(db, users.push_rules, own, self._background, clock)
-        self.views = MessageViews(db, rooms.visibility, recall_window_ms=recall_window_ms)
+        self.views = MessageViews(db, rooms.visibility, ignoring, recall_window_ms=recall_window_ms)
         parts = ConversationParts(rooms.rooms, rooms.history, self.views, people, self.muting)
         self.conversations = Conversations(db, follower, parts, own, users.tags, self.muting, clock)
         self.speaking = Speaking(rooms.access, self.conversations)

@@ -35,9 +35,9 @@ class RealtimeServices:
         acknowledger: Acknowledger,
     ) -> None:
         talk, clock = im.talk, surroundings.clock
-        updates = RoomUpdates(surroundings.database, rooms.rooms, talk.views, rooms.stripped)
+        updates = RoomUpdates(surroundings.database, im.follower, rooms.rooms, talk.views, rooms.stripped)
         sources = UpdateSources(talk.conversations, talk.muting, im.people)
-        composer = UpdatesComposer(surroundings.database, sync.composer, im.follower, updates, sources)
+        composer = UpdatesComposer(surroundings.database, sync.composer, updates, sources)
         self._polls = LongPolls(sync.feeds, composer, clock)
         talking = Talking(
             talk.messages,

@@ -107,7 +107,7 @@ class Services:
             appservices,
             self.mail.mailer,
         )
-        self.im = ImServices(config, surroundings, self.users, self.rooms, self.presence)
+        self.im = ImServices(config, surroundings, self.users, self.rooms, self.presence, self.sync.own_data)
         if config.im.enabled:
             self.sync.clients.subscribe(self.im.talk.deliveries.synced)
         self.federation = FederationServices(

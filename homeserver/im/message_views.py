@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from homeserver.events.relations import is_replacement
 from homeserver.ids import NAMESPACE, DeviceID, EventID, RoomID, UserID
 from homeserver.im import message_shapes
-from homeserver.im.settings import ignored_by
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.loading import timeline_events
 from homeserver.rooms.timeline import TimelineEvent
@@ -24,12 +23,21 @@ RECALLED = f"{NAMESPACE}recalled"
 LATE_MS = 5 * 60 * 1000
 
 
+class Ignoring(Protocol):
+    """Knows whom each user ignores, mostly from memory."""
+
+    async def load_ignored(self, user_id: UserID) -> frozenset[UserID]: ...
+
+
 class MessageViews:
     """Shows timeline events as messages."""
 
-    def __init__(self, db: Database, visibility: Visibility, *, recall_window_ms: int) -> None:
+    def __init__(
+        self, db: Database, visibility: Visibility, ignoring: Ignoring, *, recall_window_ms: int
+    ) -> None:
         self._db = db
         self._visibility = visibility
+        self._ignoring = ignoring
         self._recall_window_ms = recall_window_ms
 
     async def show(
@@ -38,11 +46,20 @@ class MessageViews:
         user_id: UserID,
         device_id: DeviceID | None,
         events: Sequence[TimelineEvent],
+        *,
+        related: bool = True,
     ) -> list[dict[str, Any]]:
-        """The events in the same order; those that the user may not or does not want to see are tombstones."""
+        """The events in the same order; those that the user may not or does not want to see are tombstones.
+
+        `related` is False where it is known that nobody has changed them or reacted to them.
+        """
         seen = await self._visibility.visible(room, user_id, events)
         ids = [event.event.event_id for event in seen]
-        ignored, edits, reactions = await self._db.read(_extras, room, ids, user_id)
+        ignored = await self._ignoring.load_ignored(user_id)
+        edits: Mapping[EventID, TimelineEvent] = {}
+        reactions: Mapping[EventID, Sequence[Reactions]] = {}
+        if related and ids:
+            edits, reactions = await self._db.read(_extras, room, ids, user_id)
         visible = {
             event.event.event_id
             for event in seen
@@ -126,8 +143,8 @@ def mark_late(items: Sequence[dict[str, Any]]) -> None:
 
 def _extras(
     txn: Transaction, room: LiveRoom, event_ids: Sequence[EventID], user_id: UserID
-) -> tuple[frozenset[UserID], dict[EventID, TimelineEvent], dict[EventID, list[Reactions]]]:
-    """Whom the user ignores, the latest edit of each event that has one, and the reactions to them."""
+) -> tuple[dict[EventID, TimelineEvent], dict[EventID, list[Reactions]]]:
+    """The latest edit of each event that has one, and the reactions to them."""
     edits: dict[EventID, TimelineEvent] = {}
     for parent, children in relations.children_of_many(txn, event_ids).items():
         numbers = [child.number for child in children if child.rel_type == "m.replace"]
@@ -141,4 +158,4 @@ def _extras(
             edits[EventID(parent)] = max(
                 valid, key=lambda each: (each.event.origin_server_ts, each.event.event_id)
             )
-    return ignored_by(txn, user_id), edits, im_messages.reactions(txn, event_ids, user_id)
+    return edits, im_messages.reactions(txn, event_ids, user_id)

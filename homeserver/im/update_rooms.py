@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from homeserver.ids import RoomID, UserID
 from homeserver.im import update_frames, update_groups, update_moments
+from homeserver.im.follower import Follower
 from homeserver.im.group_shapes import GROUP
 from homeserver.im.message_views import MessageViews
 from homeserver.im.moment_shapes import MOMENTS
@@ -41,8 +42,11 @@ class RoomUpdate:
 class RoomUpdates:
     """Looks into the rooms that moved."""
 
-    def __init__(self, db: Database, rooms: Rooms, views: MessageViews, stripped: StrippedStates) -> None:
+    def __init__(
+        self, db: Database, follower: Follower, rooms: Rooms, views: MessageViews, stripped: StrippedStates
+    ) -> None:
         self._db = db
+        self._follower = follower
         self._rooms = rooms
         self._views = views
         self._stripped = stripped
@@ -72,7 +76,9 @@ class RoomUpdates:
             gap = await self._db.read(_gap, room, after, events)
             if gap is not None:
                 update.frames.append((events[0].position - 1, gap))
-        items = await self._views.show(room, user_id, request.device_id, events)
+        # Whatever relates to one of them came after it, and so is among them as well.
+        related = any("m.relates_to" in entry.event.content for entry in events)
+        items = await self._views.show(room, user_id, request.device_id, events, related=related)
         targets = await self._targets(room, events)
         shown = await self._views.show(room, user_id, request.device_id, list(targets.values()))
         target_items = dict(zip(targets, shown, strict=True))
@@ -124,7 +130,8 @@ class RoomUpdates:
         since, end = _since(request), until.position
         frames: list[tuple[int, Frame]] = []
         receipts = receipts_after(room, request.user_id, since.position)
-        seqs = await self._db.read(_seqs, room.room_id, [each.event_position for _, each in receipts])
+        places = [each.event_position for _, each in receipts]
+        seqs = await self._db.read(_seqs, room.room_id, places) if places else []
         for (key, receipt), seq in zip(receipts, seqs, strict=True):
             own = key.user_id == request.user_id
             update.is_changed = update.is_changed or own
@@ -142,7 +149,7 @@ class RoomUpdates:
     ) -> RoomUpdate:
         after = max(_since(request).position, view.joined_at - 1)
         events = (await self._events(room, after, until.position))[-MOST_EVENTS:]
-        items = await self._views.show(room, request.user_id, request.device_id, events)
+        items = await self._views.show(room, request.user_id, request.device_id, events, related=False)
         targets = await self._targets(room, events)
         update = RoomUpdate()
         for entry, item in zip(events, items, strict=True):
@@ -154,9 +161,9 @@ class RoomUpdates:
     async def _outside(self, request: SyncRequest, room_id: RoomID, view: RoomView) -> RoomUpdate:
         """The user is invited, has knocked, or is not in the room any more."""
         user_id, update = request.user_id, RoomUpdate(is_changed=view.previous == "join")
-        direct = await self._db.read(im_directs.find, user_id, room_id)
-        if direct is not None:
-            update.frames += await self._friend(user_id, room_id, view.since)
+        frames = await self._friend(user_id, room_id, view.since)
+        if frames:
+            update.frames += frames
         elif view.membership == "invite":
             frame = update_frames.invitation(room_id, await self._stripped.of(room_id, user_id), user_id)
             if frame["room_type"] in (None, GROUP):
@@ -167,6 +174,7 @@ class RoomUpdates:
         return update
 
     async def _friend(self, user_id: UserID, room_id: RoomID, position: int) -> list[tuple[int, Frame]]:
+        await self._follower.settled()
         direct, request = await self._db.read(_direct, user_id, room_id)
         return [] if direct is None else [(position, update_frames.friend(direct, request))]
 

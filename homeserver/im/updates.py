@@ -18,7 +18,6 @@ from homeserver.ids import RoomID, UserID
 from homeserver.im.conversation_projection import OWN_TYPES
 from homeserver.im.conversations import Conversations
 from homeserver.im.direct_rooms import CONTACT
-from homeserver.im.follower import Follower
 from homeserver.im.muting import Muting
 from homeserver.im.people import People
 from homeserver.im.update_frames import Frame
@@ -30,7 +29,7 @@ from homeserver.sync.feeds import Feed
 from homeserver.sync.request import SyncRequest
 from storage import im_updates
 from storage.database import Database
-from storage.im_updates import OwnChanges
+from storage.im_updates import NOTHING, OwnChanges
 from storage.transaction import Transaction
 
 _encode = msgspec.json.encode
@@ -55,12 +54,9 @@ class UpdateSources:
 class UpdatesComposer:
     """Makes the answers of `/updates` and of the socket."""
 
-    def __init__(
-        self, db: Database, stock: Composer, follower: Follower, rooms: RoomUpdates, sources: UpdateSources
-    ) -> None:
+    def __init__(self, db: Database, stock: Composer, rooms: RoomUpdates, sources: UpdateSources) -> None:
         self._db = db
         self._stock = stock
-        self._follower = follower
         self._rooms = rooms
         self._sources = sources
 
@@ -78,8 +74,6 @@ class UpdatesComposer:
         since, until = request.since, self.now()
         if since is None:
             return _updates([], self._held_back(feed, request, until))
-        # What the log has brought is in the projections that frames are made of.
-        await self._follower.settled()
         told: list[tuple[int, Frame]] = []
         changed: dict[RoomID, None] = {}
         for room_id, view in self._stock.moved(feed, request):
@@ -87,7 +81,9 @@ class UpdatesComposer:
             told += update.frames
             if update.is_changed:
                 changed[room_id] = None
-        own = await self._db.read(_own_changes, feed, since, until)
+        own = NOTHING
+        if max(feed.account_data, feed.deliveries) > since.position:
+            own = await self._db.read(_own_changes, feed, since, until)
         told += _hidden(own)
         told.sort(key=lambda pair: pair[0])
         frames = [frame for _, frame in told]
