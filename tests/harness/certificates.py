@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
@@ -39,6 +40,21 @@ class Authority:
 
     def context(self, *names: str) -> SSL.Context:
         """A server's TLS with a certificate for these names."""
+        certificate, key = self._issue(names)
+        context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        context.use_certificate(cast(Any, certificate))
+        context.use_privatekey(cast(Any, key))
+        return context
+
+    def write_certificate(self, path: Path, key_path: Path, *names: str) -> None:
+        """A certificate for these names and its key, as files."""
+        certificate, key = self._issue(names)
+        path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        unlocked = serialization.NoEncryption()
+        form = serialization.PrivateFormat.PKCS8
+        key_path.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, unlocked))
+
+    def _issue(self, names: Iterable[str]) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
         key = ec.generate_private_key(ec.SECP256R1())
         alternatives: list[x509.GeneralName] = []
         for name in names:
@@ -52,10 +68,7 @@ class Authority:
             .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        context = SSL.Context(SSL.TLS_SERVER_METHOD)
-        context.use_certificate(cast(Any, certificate))
-        context.use_privatekey(cast(Any, key))
-        return context
+        return certificate, key
 
     def _builder(self, subject: x509.Name, key: Any) -> x509.CertificateBuilder:
         return (

@@ -62,7 +62,7 @@ class SynapseProcess(ServerProcess):
         self._python = python
         self._federation_port = free_port()
         self._certificates = certificates
-        super().__init__(directory, server_name=f"localhost:{self._federation_port}")
+        super().__init__(directory, server_name=f"127.0.0.1:{self._federation_port}")
 
     def version(self) -> str:
         """What it says that it is."""

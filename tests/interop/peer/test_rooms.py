@@ -186,5 +186,32 @@ async def test_a_room_moves_to_a_new_version(host: Person, guest: Person) -> Non
     await host.sees(successor, "it smells of paint")
 
 
+async def test_a_server_is_shut_out(host: Person, guest: Person) -> None:
+    """Hearth is `localhost` and Synapse `127.0.0.1`: rules about servers leave the port aside."""
+    via = [host.place.name]
+    rule = closed_to(guest.place.name.partition(":")[0])
+    room = await host.creates_room(public=True, initial_state=[rule])
+    with refused("M_FORBIDDEN", 403):
+        await guest.joins(room, via=via)
+    await host.sets(room, "m.room.server_acl", {"allow": ["*"], "allow_ip_literals": True})
+    await guest.joins(room, via=via)
+    await host.sees(room, member={guest: "join"})
+    await host.sets(room, "m.room.server_acl", rule["content"])
+    await guest.sees(room, state={"m.room.server_acl": rule["content"]})
+    # What is said meanwhile does no harm, and afterwards the server takes part again.
+    await guest.says(room, "unheard")
+    open_again = {"allow": ["*"], "deny": [], "allow_ip_literals": True}
+    await host.sets(room, "m.room.server_acl", open_again)
+    await guest.sees(room, state={"m.room.server_acl": open_again})
+    await guest.says(room, "heard")
+    await host.sees(room, "heard")
+    await they_agree(room, host, guest)
+
+
+def closed_to(server: str) -> dict[str, Any]:
+    content = {"allow": ["*"], "deny": [server], "allow_ip_literals": True}
+    return {"type": "m.room.server_acl", "state_key": "", "content": content}
+
+
 def join_rule(rule: str, **content: object) -> dict[str, object]:
     return {"type": "m.room.join_rules", "state_key": "", "content": {"join_rule": rule, **content}}
