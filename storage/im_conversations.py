@@ -149,24 +149,56 @@ def remove(txn: Transaction, room: int) -> None:
     txn.execute("DELETE FROM im_conversations WHERE room = ?", room)
 
 
-_LIST = (
-    "SELECT n.value, h.room, h.kind, h.last_event, h.last_position, h.last_seq, m.joined_at,"
-    " COALESCE((SELECT MAX(p.event_position) FROM receipts p WHERE p.room = m.room AND p.user_name = m.user_name"
-    " AND p.thread_id IN ('', 'main')), 0),"
-    " COALESCE(c.pinned, 0), COALESCE(c.pin_order, 0), c.hidden_seq, COALESCE(c.cleared_position, 0),"
-    " COALESCE(c.marked_unread, 0), COALESCE(c.sent_position, 0)"
-    " FROM membership m JOIN im_rooms h ON h.room = m.room JOIN names n ON n.nid = m.room"
+# A user's conversations with what they are ordered by, and no more: of the others nothing else is looked up.
+_ORDERED = (
+    "SELECT m.room, m.user_name, m.joined_at, h.kind, h.last_event, h.last_position, h.last_seq,"
+    " COALESCE(c.pinned, 0) AS pinned, COALESCE(c.pin_order, 0) AS pin_order, c.hidden_seq,"
+    " COALESCE(c.cleared_position, 0) AS cleared_position, COALESCE(c.marked_unread, 0) AS marked_unread,"
+    " COALESCE(c.sent_position, 0) AS sent_position,"
+    " CASE WHEN c.pinned = 1 THEN 0 ELSE 1 END AS rank,"
+    " CASE WHEN c.pinned = 1 THEN c.pin_order ELSE 0 END AS place, -h.last_position AS newest"
+    " FROM membership m JOIN im_rooms h ON h.room = m.room"
     " LEFT JOIN im_conversations c ON c.user_name = m.user_name AND c.room = m.room"
     " WHERE m.user_name = ? AND m.membership = 'join'"
 )
+_DETAILS = (
+    "SELECT n.value, k.room, k.kind, k.last_event, k.last_position, k.last_seq, k.joined_at,"
+    " COALESCE((SELECT MAX(p.event_position) FROM receipts p WHERE p.room = k.room AND p.user_name = k.user_name"
+    " AND p.thread_id IN ('', 'main')), 0),"
+    " k.pinned, k.pin_order, k.hidden_seq, k.cleared_position, k.marked_unread, k.sent_position"
+)
 
 
-def list_of_user(txn: Transaction, user_id: str) -> list[Listed]:
-    """Every conversation of the user, hidden ones too, in the order of the list."""
+def list_of_user(
+    txn: Transaction,
+    user_id: str,
+    *,
+    after: tuple[int, float, int, int] | None = None,
+    limit: int | None = None,
+    kind: int | None = None,
+    is_shown: bool = False,
+) -> list[Listed]:
+    """The user's conversations in the order of the list, from behind a place on; `is_shown` leaves hidden ones out."""
     user = txn.find_interned(user_id)
     if user is None:
         return []
-    return sorted((_listed(row) for row in txn.all(_LIST, user)), key=lambda each: each.order)
+    conditions, params = ["1 = 1"], [user]
+    if after is not None:
+        conditions.append("(k.rank, k.place, k.newest, k.room) > (?, ?, ?, ?)")
+        params += after  # type: ignore[arg-type]  # parameters are of any kind
+    if kind is not None:
+        conditions.append("k.kind = ?")
+        params.append(kind)
+    if is_shown:
+        conditions.append("(k.hidden_seq IS NULL OR k.last_seq > k.hidden_seq)")
+    order = "ORDER BY k.rank, k.place, k.newest, k.room"
+    rows = txn.all(
+        f"{_DETAILS} FROM (SELECT * FROM ({_ORDERED}) k WHERE {' AND '.join(conditions)} {order} LIMIT ?) k"
+        f" JOIN names n ON n.nid = k.room {order}",
+        *params,
+        2**31 if limit is None else limit,
+    )
+    return [_listed(row) for row in rows]
 
 
 def find(txn: Transaction, user_id: str, room_id: str) -> Listed | None:
@@ -174,7 +206,7 @@ def find(txn: Transaction, user_id: str, room_id: str) -> Listed | None:
     user, room = txn.find_interned(user_id), txn.find_interned(room_id)
     if user is None or room is None:
         return None
-    row = txn.one(f"{_LIST} AND m.room = ?", user, room)
+    row = txn.one(f"{_DETAILS} FROM ({_ORDERED} AND m.room = ?) k JOIN names n ON n.nid = k.room", user, room)
     return None if row is None else _listed(row)
 
 

@@ -36,6 +36,7 @@ Which = Literal["all", "unread", "pinned", "dm", "group"]
 MAX_DRAFT = 10_000
 LONGEST_MUTE_MS = 10 * 366 * 24 * 3600 * 1000
 KINDS = {DM: "dm", GROUP: "group"}
+_KIND_NUMBERS = {name: kind for kind, name in KINDS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,34 +288,33 @@ def _page(
     limit: int,
 ) -> list[Counted]:
     ignored = ignored_by(txn, user_id)
+    kind = _KIND_NUMBERS.get(which)
     found: list[Counted] = []
-    for listed in im_conversations.list_of_user(txn, user_id):
-        if offset is not None and listed.order <= offset:
-            continue
-        if which == "pinned" and not listed.mine.pinned:
-            continue
-        if which in ("dm", "group") and KINDS.get(listed.kind) != which:
-            continue
-        hidden = listed.mine.hidden_seq
-        if hidden is not None and listed.last_seq <= hidden:
-            continue
-        if which == "unread" and not listed.mine.marked_unread:
-            unread, _ = im_conversations.unread(txn, user_id, listed, ignored)
-            if not unread:
-                continue
-        found.append(_counted(txn, user_id, listed, ignored))
-        if len(found) > limit:
+    while len(found) <= limit:
+        # Whether anything is unread is counted; whatever else is asked for the list knows.
+        listed = im_conversations.list_of_user(
+            txn, user_id, after=offset, limit=limit + 1, kind=kind, is_shown=True
+        )
+        for each in listed:
+            if which == "pinned" and not each.mine.pinned:
+                return found
+            counted = _counted(txn, user_id, each, ignored)
+            if which != "unread" or counted.unread or each.mine.marked_unread:
+                found.append(counted)
+            if len(found) > limit:
+                break
+        if len(listed) <= limit:
             break
+        offset = listed[-1].order
     return found
 
 
 def _unread(txn: Transaction, user_id: UserID) -> list[dict[str, Any]]:
     ignored = ignored_by(txn, user_id)
     found: list[dict[str, Any]] = []
-    for listed in im_conversations.list_of_user(txn, user_id):
+    for listed in im_conversations.list_of_user(txn, user_id, is_shown=True):
         unread, read_seq = im_conversations.unread(txn, user_id, listed, ignored)
-        hidden = listed.mine.hidden_seq
-        if unread and (hidden is None or listed.last_seq > hidden):
+        if unread:
             found.append(
                 {"cid": listed.room_id, "unread": unread, "read_seq": read_seq, "last_seq": listed.last_seq}
             )

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness.client import segment
 from tests.harness.im_user import ImUser
 from tests.harness.refusals import refused
 from tests.harness.server import Server
@@ -163,6 +164,34 @@ async def test_the_list_is_by_last_message_with_pins_first(ann: ImUser, ben: ImU
     assert "m.favourite" in ann.stock.room(with_ben).account_data["m.tag"]["tags"]
     await ann.stock.request("DELETE", f"/user/{ann.user_id}/rooms/{with_ben}/tags/m.favourite")
     assert not (await ann.conversation(with_ben))["pinned"]
+
+
+async def test_pages_of_the_list_fit(ann: ImUser, ben: ImUser) -> None:
+    rooms = [await ben.stock.creates_room(inviting=ann.stock, name=f"r{number}") for number in range(9)]
+    for number, room in enumerate(rooms):
+        await ann.stock.joins(room)
+        if number % 4:
+            await ben.stock.says(room, "hello")
+    for number, order in ((1, 0.7), (3, 0.2), (6, 0.2)):
+        await ann.call("PATCH", f"/conversations/{segment(rooms[number])}", {"pinned": True, "order": order})
+    await ann.call("DELETE", f"/conversations/{segment(rooms[5])}")
+    await ann.reads(rooms[7])
+    whole = [each["cid"] for each in await ann.conversations()]
+    # Two with one order by the newest message; those without any message last.
+    assert whole[:3] == [rooms[6], rooms[3], rooms[1]] and whole[3:5] == [rooms[7], rooms[2]]
+    assert sorted(whole[5:]) == sorted([rooms[0], rooms[4], rooms[8]])
+    expected = {"all": whole, "pinned": whole[:3], "unread": [*whole[:3], rooms[2]], "dm": [], "group": []}
+    for name, wanted in expected.items():
+        listed: list[str] = []
+        place: str | None = None
+        for _ in range(9):
+            query = {} if place is None else {"from_": place}
+            page = await ann.call("GET", "/conversations", filter=name, limit=2, **query)
+            listed += [each["cid"] for each in page["items"]]
+            place = page.get("next_batch")
+            if place is None:
+                break
+        assert listed == wanted, name
 
 
 async def test_a_mute_ends(server: Server, ann: ImUser, room: str) -> None:
