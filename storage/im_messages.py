@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from homeserver.ids import EventID
+from homeserver.runtime.notifier import LogKind
 from storage import events as event_rows
 from storage.events import EventRow
 from storage.im_conversations import COUNTABLE
@@ -79,6 +80,19 @@ def reactions(txn: Transaction, event_ids: Sequence[str], user_id: str) -> dict[
         )
         for parent, keys in counts.items()
     }
+
+
+def recent_events(txn: Transaction, event_type: str, entries: int) -> list[bytes]:
+    """The events of a type among the newest entries of the log, oldest first."""
+    rows = txn.all(
+        "SELECT e.json FROM log l JOIN events e ON e.event_id = l.ref WHERE l.kind = ? AND e.type = ?"
+        " AND e.flags & 7 = 0 AND l.position > (SELECT COALESCE(MAX(position), 0) FROM log) - ?"
+        " ORDER BY l.position",
+        int(LogKind.EVENT),
+        txn.find_interned(event_type),
+        entries,
+    )
+    return [bytes(json) for (json,) in rows]
 
 
 def find_sent(

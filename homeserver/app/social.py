@@ -45,7 +45,7 @@ class SocialServices:
         surroundings.notifier.subscribe(self.arrivals.heard)
         self.groups = GroupServices(config, surroundings, rooms, friends)
         self.moments = MomentServices(config, surroundings, rooms, follower, friends, doors, pasts)
-        self.calls = Calls(rooms.sending, speaking, surroundings.randomness)
+        self.calls = Calls(surroundings.database, rooms.sending, speaking, surroundings.randomness)
         surroundings.notifier.subscribe(self.calls.heard)
         turn = TurnCredentials(config.turn, surroundings.clock)
         self._call_endpoints = CallEndpoints(self.calls, turn)
@@ -56,6 +56,7 @@ class SocialServices:
         return [*self.groups.handlers(), *self.moments.handlers(), self._call_endpoints, *self._page]
 
     async def start(self) -> None:
+        await self.calls.start()
         self.groups.start()
         await self.moments.start()
         await self.arrivals.start()

@@ -21,9 +21,13 @@ from homeserver.rooms.sending import Sending
 from homeserver.rooms.timeline import TimelineEvent
 from homeserver.runtime.notifier import LogEntry, LogKind
 from homeserver.runtime.random import Randomness
+from storage import im_messages
+from storage.database import Database
 
 INVITE = "m.call.invite"
 VERSION = "1"
+LOOKED_BACK = 20_000
+"""How many entries of the log are looked through for calls when the process begins."""
 REMEMBERED = 10_000
 """How many calls the server can name the room of; older ones are named with their room."""
 
@@ -52,11 +56,20 @@ class BeginCall(msgspec.Struct):
 class Calls:
     """Begins calls and carries what belongs to them."""
 
-    def __init__(self, sending: Sending, speaking: Speaking, random: Randomness) -> None:
+    def __init__(self, db: Database, sending: Sending, speaking: Speaking, random: Randomness) -> None:
+        self._db = db
         self._sending = sending
         self._speaking = speaking
         self._random = random
         self._rooms: OrderedDict[str, RoomID] = OrderedDict()
+
+    async def start(self) -> None:
+        """Remember the calls that had begun when the last process ended."""
+        for event in await self._db.read(im_messages.recent_events, INVITE, LOOKED_BACK):
+            pdu = msgspec.json.decode(event)
+            call_id = pdu.get("content", {}).get("call_id")
+            if isinstance(call_id, str):
+                self._remember(call_id, RoomID(pdu["room_id"]))
 
     def heard(self, entries: Sequence[LogEntry]) -> None:
         """A listener of the notifier: whoever begins a call, from whatever client, its room is remembered."""

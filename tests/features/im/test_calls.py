@@ -51,6 +51,15 @@ async def test_a_call_from_a_stock_client_is_rejected(alice: User, bob: User) ->
     await alice.sees(room, event=rejected["event_id"])
 
 
+async def test_a_call_goes_on_after_a_restart(server: Server, alice: User, bob: User) -> None:
+    room = await alice.creates_room(inviting=bob)
+    await bob.joins(room)
+    begun = await alice.request("POST", f"/im/v1/conversations/{room}/calls", {"offer": OFFER})
+    await server.restarts()
+    ended = await bob.request("POST", f"/im/v1/calls/{begun['call_id']}/reject", {})
+    await alice.sees(room, event=ended["event_id"])
+
+
 async def test_bad_calls_are_refused(alice: User, bob: User) -> None:
     room = await alice.creates_room()
     with refused("M_INVALID_PARAM", 400):
