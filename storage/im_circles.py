@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
-from homeserver.ids import UserID
+from homeserver.ids import NAMESPACE, UserID
 from storage.transaction import Transaction
+
+CONTACT = f"{NAMESPACE}contact"
+"""Room account data that the facade writes for whoever asks or accepts by it."""
+
+_TAKES_PART = (
+    "(EXISTS (SELECT 1 FROM account_data a WHERE a.user_name = u.nid AND a.type = ?)"
+    " OR EXISTS (SELECT 1 FROM im_moments_rooms o WHERE o.author = u.value))"
+)
 
 Pair = tuple[UserID, UserID]
 """An author, and somebody who reads their moments."""
 
 
 def missing(txn: Transaction, author: str | None = None) -> list[Pair]:
-    """The friends of local authors (or of one) who are neither in nor invited to the room of their moments."""
+    """The friends of local authors (or of one) who are neither in nor invited to the room of their moments.
+
+    Only of authors who use the facade: nobody else is to find rooms that they know nothing of.
+    """
     condition, params = _of_author(author)
     rows = txn.all(
         "SELECT u.value, p.value FROM im_directs d JOIN names u ON u.nid = d.user_name"
         " JOIN names p ON p.nid = d.peer WHERE d.friends = 1 AND NOT EXISTS ("
         " SELECT 1 FROM im_moments_rooms r JOIN membership m ON m.room = r.room AND m.user_name = d.peer"
         " WHERE r.author = u.value AND r.visibility = 'friends' AND m.membership IN ('join', 'invite'))"
-        f"{condition} ORDER BY u.value, p.value",
+        f" AND {_TAKES_PART}{condition} ORDER BY u.value, p.value",
+        CONTACT,
         *params,
     )
     return _pairs(rows)
+
+
+def takes_part(txn: Transaction, author: str) -> bool:
+    """Whether the user has befriended somebody by the facade, or has rooms of moments."""
+    sql = f"SELECT 1 FROM names u WHERE u.value = ? AND {_TAKES_PART}"
+    return txn.value(sql, author, CONTACT) is not None
 
 
 def strangers(txn: Transaction, author: str | None = None) -> list[Pair]:

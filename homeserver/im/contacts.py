@@ -6,12 +6,13 @@ from typing import Any
 
 from homeserver.errors import InvalidParam, NotFound
 from homeserver.ids import NAMESPACE, RoomID, UserID
-from homeserver.im.direct_rooms import CONTACT, REQUEST
+from homeserver.im.direct_rooms import REQUEST
 from homeserver.im.own_data import OwnData, change_in, find
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.random import Randomness
 from storage import im_directs
 from storage.database import Database
+from storage.im_circles import CONTACT
 from storage.transaction import Transaction
 
 CATEGORIES = f"{NAMESPACE}categories"

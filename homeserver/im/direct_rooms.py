@@ -14,7 +14,6 @@ from homeserver.ids import NAMESPACE, EventID, UserID
 
 REQUEST = f"{NAMESPACE}request"
 """The key in invitations and knocks that makes them requests of ours."""
-CONTACT = f"{NAMESPACE}contact"
 EXPIRED = "expired"
 """The reason for which a request's sender takes it back when its time is up."""
 

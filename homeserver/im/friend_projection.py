@@ -9,10 +9,11 @@ import msgspec
 
 from homeserver.ids import EventID, RoomID, ServerName, UserID, domain_of, is_user_id, localpart_of
 from homeserver.im import direct_rooms
-from homeserver.im.direct_rooms import CONTACT, REQUEST, DirectRoom, MemberChange
+from homeserver.im.direct_rooms import REQUEST, DirectRoom, MemberChange
 from homeserver.runtime.notifier import LogEntry, LogKind
 from storage import account_data, im_directs
 from storage import events as event_rows
+from storage.im_circles import CONTACT
 from storage.im_directs import Direct, FriendRequest
 from storage.transaction import Transaction
 

@@ -2,7 +2,8 @@
 
 What should be follows from friendships and block lists; what is are memberships. Whenever one of them changes, by the
 facade, by a stock client or on another server, and once more after a restart, the two are brought together. Each server
-looks after the rooms of its own users, and tries again for a while when another one is away.
+looks after the rooms of its own users, and tries again for a while when another one is away. Whoever has never used the
+facade has no such rooms: their direct chats are all that they see.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import structlog
 from homeserver.errors import HearthError
 from homeserver.ids import RoomID, ServerName, UserID, domain_of
 from homeserver.im.arrivals import AGAIN_AFTER_S, Doors, Friendships
+from homeserver.im.moment_shapes import MOMENTS
 from homeserver.im.moments_rooms import MomentsRooms
 from homeserver.im.settings import IGNORED, ignored_by
 from homeserver.rooms.live_room import LiveRoom
@@ -32,6 +34,8 @@ from storage.transaction import Transaction
 _log = structlog.get_logger(__name__)
 
 _CHANGES = frozenset({"join", "leave", "ban"})
+_SETTLED_ANEW = frozenset({(LogKind.ACCOUNT_DATA, IGNORED), (LogKind.ROOM_ACCOUNT_DATA, im_circles.CONTACT)})
+"""What a user changes by which others come to read their moments, or no longer."""
 
 
 class CircleRooms:
@@ -116,12 +120,14 @@ class MomentCircles:
     def heard(self, entries: Sequence[LogEntry]) -> None:
         """A listener of the notifier."""
         for entry in entries:
-            if entry.kind is LogKind.ACCOUNT_DATA and entry.ref == IGNORED and entry.user_id is not None:
+            if (entry.kind, entry.ref) in _SETTLED_ANEW and entry.user_id is not None:
                 user = UserID(entry.user_id)
                 self._tasks.spawn(f"moments of {user}", self._settle_all(user))
             elif entry.kind is LogKind.EVENT and isinstance(entry.payload, TimelineEvent):
                 event = entry.payload.event
-                if (
+                if event.type == "m.room.create" and event.content.get("type") == MOMENTS:
+                    self._tasks.spawn(f"moments of {event.sender}", self._settle_all(event.sender))
+                elif (
                     event.type == "m.room.member"
                     and event.content.get("membership") in _CHANGES
                     and self._rooms.may_be_of_two(event.room_id)
@@ -153,11 +159,11 @@ class MomentCircles:
             try:
                 friends = await self._friendships.are_friends(author, reader)
                 if domain_of(author) == self._server_name:
-                    if friends and reader not in await self._db.read(ignored_by, author):
+                    if not friends or reader in await self._db.read(ignored_by, author):
+                        await self._rooms.remove(author, reader)
+                    elif await self._db.read(im_circles.takes_part, author):
                         since_ms = await self._db.read(im_circles.since_ms, author, reader)
                         await self._rooms.admit(author, reader, since_ms)
-                    else:
-                        await self._rooms.remove(author, reader)
                 elif not friends:
                     await self._rooms.leave(author, reader)
             except HearthError as error:

@@ -17,7 +17,6 @@ from homeserver.errors import NotFound
 from homeserver.ids import RoomID, UserID
 from homeserver.im.conversation_projection import OWN_TYPES
 from homeserver.im.conversations import Conversations
-from homeserver.im.direct_rooms import CONTACT
 from homeserver.im.muting import Muting
 from homeserver.im.people import People
 from homeserver.im.update_frames import Frame
@@ -29,6 +28,7 @@ from homeserver.sync.feeds import Feed
 from homeserver.sync.request import SyncRequest
 from storage import im_updates
 from storage.database import Database
+from storage.im_circles import CONTACT
 from storage.im_updates import NOTHING, OwnChanges
 from storage.transaction import Transaction
 

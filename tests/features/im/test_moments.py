@@ -7,6 +7,7 @@ from typing import Any
 
 from homeserver.ids import RoomID
 from tests.harness.client_state import ClientState
+from tests.harness.im_user import ImUser
 from tests.harness.refusals import refused
 from tests.harness.server import Server
 from tests.harness.user import User
@@ -15,9 +16,8 @@ LIKE = "❤️"
 
 
 async def become_friends(one: User, other: User) -> RoomID:
-    """As stock clients do it: an invitation to a direct room, taken."""
-    room = await one.creates_room(inviting=other, is_direct=True)
-    await other.joins(room)
+    """Ask by the facade, and be accepted."""
+    room = RoomID(await ImUser(one).befriends(ImUser(other)))
     for reader, author in ((one, other), (other, one)):
         await reader.syncs()
         await reader.waits_until(partial(reads_moments, author=author), f"the moments of {author}")
@@ -191,3 +191,20 @@ async def test_bad_moments_are_refused(alice: User, bob: User) -> None:
         await bob.request("PUT", f"/im/v1/moments/{secret}/like")
     with refused("M_NOT_FOUND", 404):
         await bob.request("PUT", "/im/v1/follows/@nobody:one.test")
+
+
+async def test_who_has_never_used_the_facade_has_no_such_rooms(
+    server: Server, alice: User, bob: User
+) -> None:
+    room = await alice.creates_room(inviting=bob, is_direct=True)
+    await bob.joins(room)
+    await server.passes(2)
+    for user in (alice, bob):
+        assert (await user.request("GET", "/joined_rooms"))["joined_rooms"] == [room]
+
+
+async def test_a_first_post_brings_in_friends_made_by_stock_clients(alice: User, bob: User) -> None:
+    await bob.joins(await alice.creates_room(inviting=bob, is_direct=True))
+    await post(alice, "here I am", visibility="friends")
+    await bob.waits_until(partial(reads_moments, author=alice), "the moments of alice")
+    assert await texts(bob) == ["here I am"]

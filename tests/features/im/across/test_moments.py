@@ -88,9 +88,9 @@ async def test_public_moments_are_followed_from_elsewhere(ann: ImUser, ben: ImUs
 async def test_a_server_that_is_away_lets_its_user_in_later(
     one: Server, ann: ImUser, ben: ImUser, network: Network
 ) -> None:
-    room = await ann.stock.creates_room(inviting=ben.stock, is_direct=True, version="11")
-    await ben.stock.sees(room, membership="invite")
-    await ben.stock.joins(room)
+    await ann.asks(ben)
+    await ben.sees_request(ann)
+    await ben.accepts(ann)
     network.cut("one.test", "two.test")
     await one.passes(5)
     network.heal()
@@ -100,12 +100,12 @@ async def test_a_server_that_is_away_lets_its_user_in_later(
 
 
 async def test_a_crash_forgets_no_reader(one: Server, two: Server, ann: ImUser, ben: ImUser) -> None:
-    room = await ann.stock.creates_room(inviting=ben.stock, is_direct=True, version="11")
-    await ben.stock.sees(room, membership="invite")
+    await ann.asks(ben)
+    await ben.sees_request(ann)
     # Nothing of what follows from the friendship is done when the servers stop.
     one.homeserver.services.social.moments.circles.stop()
     two.homeserver.services.social.moments.circles.stop()
-    await ben.stock.joins(room)
+    await ben.accepts(ann)
     await ann.sees_friends(ben)
     await one.restarts()
     await two.restarts()
