@@ -21,6 +21,7 @@ from homeserver.im.moment_projection import MomentProjection
 from homeserver.im.own_data import OwnData
 from homeserver.im.people import People
 from homeserver.im_api.friends import FriendEndpoints, FriendRequestEndpoints
+from homeserver.im_api.projections import ProjectionEndpoints
 from homeserver.presence.presence import Presence
 
 
@@ -73,6 +74,7 @@ class ImServices:
             FriendRequestEndpoints(requests, self.people),
             FriendEndpoints(self.friends, self.blocks, contacts, self.people),
             *self.talk.handlers(),
+            ProjectionEndpoints(self.follower),
         ]
 
     def handlers(self) -> list[object]:

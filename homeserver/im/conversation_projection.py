@@ -19,6 +19,7 @@ CONVERSATION = f"{NAMESPACE}conversation"
 CLEARED = f"{NAMESPACE}cleared"
 MARKED_UNREAD = ("m.marked_unread", "com.famedly.marked_unread")
 FAVOURITE = "m.favourite"
+_TELLING = frozenset({*COUNTABLE, "m.room.redaction"})
 OWN_TYPES = ("m.tag", CONVERSATION, CLEARED, *MARKED_UNREAD)
 
 
@@ -31,7 +32,9 @@ class ConversationProjection:
     def wants(self, entry: LogEntry) -> bool:
         if entry.kind is LogKind.EVENT:
             payload = entry.payload
-            return payload is None or payload.event.type in COUNTABLE or payload.event.state_key is not None
+            event = None if payload is None else payload.event
+            # A redacted invitation makes a room of two people any other room.
+            return event is None or event.state_key is not None or event.type in _TELLING
         return entry.kind is LogKind.HISTORY or (
             entry.kind is LogKind.ROOM_ACCOUNT_DATA and entry.ref in OWN_TYPES
         )

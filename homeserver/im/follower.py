@@ -78,6 +78,15 @@ class Follower:
         self._waiting: list[tuple[int, Deferred[None]]] = []
         notifier.subscribe(self._on_entries)
 
+    @property
+    def place(self) -> int:
+        """The position up to which everything is in the tables."""
+        return self._place
+
+    @property
+    def projections(self) -> Sequence[Projection]:
+        return self._projections
+
     async def start(self) -> None:
         """Deal with what was committed since the last run."""
         self._place = self._saved = await self._db.read(followers.load_place, self._name)

@@ -102,6 +102,12 @@ def persist(txn: Transaction, append: Append, server_name: ServerName) -> Slot |
                 joined_at=room.joined_at.get(UserID(key[1]), slot) if key in append.stayed else slot,
                 local=domain_of(key[1]) == server_name,
             )
+    if positions and any(
+        key[0] == "m.room.member" and (changed is None or changed.event_id not in positions)
+        for key, changed in append.state_changes.items()
+    ):
+        # Forks have met, and somebody's membership is another without an event of their own: followers are to look.
+        txn.log(LogKind.ROOM_STATE, room_id=room_id)
     if append.alarm is not None and last is not None:
         state_alarms.save(txn, number, last, append.alarm, seen_ms=append.now_ms)
     txn.after_commit(_committed, append, slots, last, redacted)

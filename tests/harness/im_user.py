@@ -95,19 +95,24 @@ class ImUser:
     async def reads_moments_of(self, author: ImUser) -> None:
         """They are in the room of somebody's moments for friends in the end."""
 
-        await self._sees(lambda: self._is_in_moments_of(author), wanted=True, what=f"moments of {author}")
+        await self._sees(lambda: self.is_reading(author), wanted=True, what=f"moments of {author}")
 
     async def loses_moments_of(self, author: ImUser) -> None:
-        await self._sees(lambda: self._is_in_moments_of(author), wanted=False, what=f"moments of {author}")
+        await self._sees(lambda: self.is_reading(author), wanted=False, what=f"moments of {author}")
 
-    async def _is_in_moments_of(self, author: ImUser) -> bool:
+    async def is_reading(self, author: ImUser) -> bool:
+        """Whether they are in the room of somebody's moments for friends."""
+        return await self.moments_room_of(author) != ""
+
+    async def moments_room_of(self, author: ImUser) -> str:
+        """The room of somebody's moments for friends, if they are in it."""
         await self.stock.syncs()
-        for room in self.stock.client.rooms.values():
-            event = room.state.get(("m.room.create", ""), {})
-            is_theirs = event.get("sender") == author.user_id and room.membership == "join"
-            if is_theirs and event["content"].get("im.hearth.visibility") == "friends":
-                return author.user_id in room.members() and "m.tag" in room.account_data
-        return False
+        for room_id, room in self.stock.client.rooms.items():
+            created = room.state.get(("m.room.create", ""), {})
+            is_theirs = created.get("sender") == author.user_id and room.membership == "join"
+            if is_theirs and created["content"].get("im.hearth.visibility") == "friends":
+                return room_id if room.members().get(author.user_id) == "join" else ""
+        return ""
 
     async def moments(self) -> list[str]:
         return [moment["text"] for moment in (await self.call("GET", "/moments/timeline"))["items"]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -61,13 +62,11 @@ def synapse_process(
     process.kill()
 
 
-@pytest.fixture(scope="session")
-def hearth_process(
-    tmp_path_factory: pytest.TempPathFactory, certificates: Certificates
-) -> Iterator[ServerProcess]:
+def make_hearth(directory: Path, certificates: Certificates) -> ServerProcess:
+    """A Hearth that federates over TLS on the loopback; not started yet."""
     port = free_port()
-    process = ServerProcess(
-        tmp_path_factory.mktemp("hearth"),
+    return ServerProcess(
+        directory,
         server_name=f"localhost:{port}",
         listeners=[{"port": port, "bind_addresses": ["127.0.0.1"], "type": "http", "tls": True}],
         tls_certificate_path=str(certificates.chain),
@@ -78,6 +77,13 @@ def hearth_process(
         allow_public_rooms_over_federation=True,
         federation={"destination_min_retry_interval": "1s", "destination_max_retry_interval": "1s"},
     )
+
+
+@pytest.fixture(scope="session")
+def hearth_process(
+    tmp_path_factory: pytest.TempPathFactory, certificates: Certificates
+) -> Iterator[ServerProcess]:
+    process = make_hearth(tmp_path_factory.mktemp("hearth"), certificates)
     process.start()
     yield process
     process.stop()

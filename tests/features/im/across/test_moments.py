@@ -19,6 +19,12 @@ async def test_friends_read_like_and_comment(ann: ImUser, ben: ImUser, bea: ImUs
     await become_friends(ann, ben)
     await ann.reads_moments_of(ben)
     await ben.reads_moments_of(ann)
+    # Stock clients list these rooms with the others: they are at the end.
+    room = await ben.moments_room_of(ann)
+    await ben.stock.waits_until(
+        lambda client: "m.lowpriority" in client.rooms[room].account_data.get("m.tag", {}).get("tags", {}),
+        "the tag",
+    )
     moment = await post(ann, "plum cake")
     await post(ann, "dear diary", "private")
     await ben.sees_moments("plum cake")
