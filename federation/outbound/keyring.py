@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
 from federation.outbound.key_fetching import KeySource, Notary, Wanted
 from federation.outbound.key_store import KeysOfServer, KeyStore
 from federation.outbound.once import Once
-from federation.wire.keys import KnownKey
+from federation.wire.keys import KnownKey, OldKey
 from homeserver.errors import InvalidSignature, KeysUnavailable, RemoteError
 from homeserver.events.event import Event
 from homeserver.events.signatures import SigningKey, VerifyKey, required_signers, verify_event
@@ -262,9 +262,14 @@ def _start(make: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
     return Deferred.fromCoroutine(make())
 
 
-def own_known_keys(keys: Iterable[SigningKey], now_ms: int) -> list[KnownKey]:
-    """Our own keys as others know them; they never lapse for ourselves."""
-    return [KnownKey(key.key_id, key.public, 2**53 - 1, False, now_ms) for key in keys]
+def own_known_keys(keys: Iterable[SigningKey], now_ms: int, *, old: Iterable[OldKey] = ()) -> list[KnownKey]:
+    """Our own keys as others know them; they never lapse for ourselves.
+
+    The old ones too: others tell us of what we once signed.
+    """
+    known = [KnownKey(key.key_id, key.public, 2**53 - 1, False, now_ms) for key in keys]
+    known += [KnownKey(key.key_id, key.public, key.expired_ms - 1, True, now_ms) for key in old]
+    return known
 
 
 def _needs_of(events: Iterable[Event]) -> Iterator[Need]:

@@ -14,7 +14,7 @@ from federation.inbound.keys import KeyEndpoints
 from federation.outbound.backoff import Backoff
 from federation.outbound.client import FederationClient
 from federation.outbound.https import HttpsTransport
-from federation.outbound.identity import make_identity
+from federation.outbound.identity import make_identity, parse_old_keys
 from federation.outbound.key_fetching import Notary, RemoteKeySource
 from federation.outbound.key_store import KeyStore
 from federation.outbound.keyring import Keyring, own_known_keys
@@ -103,7 +103,9 @@ class Federation:
             clock,
             surroundings.executor,
             server_name=server_name,
-            own_keys=own_known_keys(signing_keys, clock.now_ms()),
+            own_keys=own_known_keys(
+                signing_keys, clock.now_ms(), old=parse_old_keys(config.keys.old_signing_keys)
+            ),
             notaries=notaries_of(config.keys),
         )
         requests = SignedRequests(
