@@ -11,6 +11,7 @@ from homeserver.client_api.account_page import AccountPages
 from homeserver.client_api.oauth import OAuthEndpoints, OAuthMetadataEndpoints
 from homeserver.client_api.oauth_pages import AuthorizationPages, LinkPages, LoginPages
 from homeserver.client_api.pages import Cookies
+from homeserver.client_api.sign_up_page import SignUpPages
 from homeserver.client_api.sso import SsoEndpoints
 from homeserver.client_api.upstream_pages import CALLBACK, UpstreamPages
 from homeserver.http.client import OutboundHttp
@@ -23,6 +24,7 @@ from homeserver.users.oauth.browsers import Browsers
 from homeserver.users.oauth.clients import Clients
 from homeserver.users.oauth.device_grant import DeviceGrants
 from homeserver.users.oauth.self_service import SelfService
+from homeserver.users.oauth.sign_up import SignUp
 from homeserver.users.oauth.stage import OAUTH, UNSTABLE_OAUTH, Confirmations, OAuthStage
 from homeserver.users.oauth.tokens import OAuthTokens, forget_account, forget_device
 from homeserver.users.upstream.logins import UpstreamLogins
@@ -85,12 +87,15 @@ class OAuth:
         service = SelfService(
             users.accounts, users.devices, users.profiles, users.deactivation, users.password_attempts
         )
+        consent = config.registration.user_consent
+        sign_up = SignUp(users.open_registration, users.policy, [(consent.policy_name, consent.url or "")])
         self._pages: list[object] = [
+            SignUpPages(sign_up, self.browsers, self.cookies),
             LoginPages(
                 self.browsers,
                 self.cookies,
                 has_password=config.passwords.is_enabled,
-                has_registration=False,
+                has_registration=sign_up.is_open,
                 providers=upstream,
             ),
             AccountPages(service, self.confirmations, self.cookies),
@@ -111,7 +116,7 @@ class OAuth:
         )
         self._pages.append(UpstreamPages(logins, self.browsers, self.cookies))
         self._handlers: list[object] = [
-            OAuthMetadataEndpoints(base_url, device_grant=section.device_grant, registration=False),
+            OAuthMetadataEndpoints(base_url, device_grant=section.device_grant, registration=sign_up.is_open),
             OAuthEndpoints(
                 self.clients,
                 self.tokens,

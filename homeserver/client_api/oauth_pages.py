@@ -21,13 +21,14 @@ from homeserver.users.oauth.errors import OAuthError
 
 _PAGES = RateLimit("oauth_pages", by_address=True)
 LOGIN = "/oauth2/login"
+SIGN_UP = "/oauth2/create"
 Page = HtmlResponse | Response
 
 
-def to_login(request: Request) -> Response:
-    """Send somebody to log in first, and then back."""
+def to_login(request: Request, where: str = LOGIN) -> Response:
+    """Send somebody to log in first, or to make an account, and then back."""
     here = f"{request.path}?{request.query_string}" if request.query_string else request.path
-    return redirect(f"{LOGIN}?next={quote(here, safe='')}")
+    return redirect(f"{where}?next={quote(here, safe='')}")
 
 
 class AuthorizationPages:
@@ -72,7 +73,7 @@ class AuthorizationPages:
         except OAuthError as error:
             return redirect(target.refusal(error))
         if browser.user_id is None:
-            return to_login(request)
+            return to_login(request, SIGN_UP if wanted.wants_registration else LOGIN)
         if decided is None:
             return self._consent(request, browser, target, wanted.scope.device_id)
         browser.check_form(decided.get("form_token"))
