@@ -32,7 +32,6 @@ PENDING = frozenset(
         "identity.oidc_providers.update_profile_information",
         "identity.oidc_providers.user_mapping_provider.config.picture_template",
         "identity.sso.update_profile_information",
-        "im",
         "keeping",
         "media.allowed_avatar_mimetypes",
         "media.max_avatar_size",
