@@ -13,6 +13,7 @@ from homeserver.errors import Forbidden, GuestForbidden, MatrixError, NotFound
 from homeserver.ids import EventID, RoomID, ServerName, UserID, domain_of
 from homeserver.rooms.live_room import JOIN_RULES, LiveRoom
 from homeserver.rooms.registry import Rooms
+from homeserver.rooms.turns import Turns
 from homeserver.rooms.writer import Draft, RoomWriter
 from storage import membership as membership_rows
 from storage.database import Database
@@ -74,6 +75,8 @@ class Memberships:
         self._server_name = server_name
         self._invite_checks: list[InviteCheck] = []
         self._knock_checks: list[KnockCheck] = []
+        # Whoever comes or goes twice at once does it once: the second finds what the first has done.
+        self._turns: Turns[tuple[RoomID, UserID]] = Turns()
 
     def check_invites_with(self, check: InviteCheck) -> None:
         """Have invitations refused by one more rule (invite blocking, spam checks)."""
@@ -124,12 +127,26 @@ class Memberships:
         }
         if reason is not None:
             content["reason"] = reason
+        async with self._turns.of((room_id, user_id)):
+            await self._join(room_id, user_id, servers, content, is_again=bool(extra), is_guest=is_guest)
+        return room_id
+
+    async def _join(
+        self,
+        room_id: RoomID,
+        user_id: UserID,
+        servers: Sequence[ServerName],
+        content: dict[str, Any],
+        *,
+        is_again: bool,
+        is_guest: bool,
+    ) -> None:
         room = await self._rooms.find_or_load(room_id)
         if room is None or not room.local_joined:
             await self._join_elsewhere(room, room_id, user_id, servers, content)
-            return room_id
-        if room.is_joined(user_id) and not extra:
-            return room_id
+            return
+        if room.is_joined(user_id) and not is_again:
+            return
         if is_guest and room.content("m.room.guest_access").get("guest_access") != "can_join":
             raise GuestForbidden("guests may not join this room")
         restricted = room.join_rule in room.version.restricted_join_rules
@@ -137,10 +154,9 @@ class Memberships:
             authoriser = await self._authorise(room, user_id)
             if authoriser is None:
                 await self._join_elsewhere(room, room_id, user_id, servers, content)
-                return room_id
+                return
             content["join_authorised_via_users_server"] = authoriser
         await self._writer.send(room_id, Draft("m.room.member", user_id, content, state_key=user_id))
-        return room_id
 
     async def _join_elsewhere(
         self,
@@ -233,6 +249,10 @@ class Memberships:
         content: dict[str, Any] = {**(extra or {}), "membership": "leave"}
         if reason is not None:
             content["reason"] = reason
+        async with self._turns.of((room_id, user_id)):
+            await self._leave(room_id, user_id, content)
+
+    async def _leave(self, room_id: RoomID, user_id: UserID, content: dict[str, Any]) -> None:
         room = await self._rooms.find_or_load(room_id)
         current = await self._db.read(membership_rows.find, room_id, user_id)
         if current is None:

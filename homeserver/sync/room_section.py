@@ -81,11 +81,15 @@ class RoomSections:
             return fragment
         if look.is_first or look.request.full_state or look.request.filter.room.lazy_members:
             return None
+        wanted = look.request.filter.room
+        if not (wanted.timeline.is_default and wanted.state.is_default):
+            # Of what a filter holds back some may be state, which then comes beside the timeline.
+            return None
         room = look.room
         if look.after < room.completed_at:
             return None
         events = room.timeline.between(look.after, look.until.position)
-        limit = look.request.filter.room.timeline.limit
+        limit = wanted.timeline.limit
         if events is None or len(events) > limit or (events and events[0].event.state_key is not None):
             return None
         if any(event.event.sender in look.ignored for event in events):
