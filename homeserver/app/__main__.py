@@ -20,10 +20,10 @@ def main(path: str) -> None:
         in_vain = list(unheeded(load_raw(path)))
     except ConfigError as error:
         sys.exit(f"hearth: {error}")
-    # Twisted's fastest reactor must be chosen before anything asks for the reactor.
-    from twisted.internet import epollreactor
+    # The reactor must be chosen before anything asks for one.
+    from homeserver.app.reactor import install
 
-    epollreactor.install()
+    install()
     from homeserver.app.running import CannotStart, run
 
     try:

@@ -34,6 +34,10 @@ class MembershipMoves:
         self._floor = notifier.position
         notifier.subscribe(self._on_entries)
 
+    def has_moved(self, position: int) -> bool:
+        """Whether anybody may have come or gone after `position`, wherever."""
+        return position < self._floor or (bool(self._moves) and self._moves[-1][0] > position)
+
     def since(self, position: int) -> set[RoomID] | None:
         """The rooms that moved after `position`; None if that is longer ago than anybody remembers."""
         if position < self._floor:

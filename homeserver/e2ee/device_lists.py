@@ -33,6 +33,10 @@ class DeviceLists:
         self._db = db
         self._moves = MembershipMoves(notifier)
 
+    def has_moved(self, position: int) -> bool:
+        """Whether memberships may have moved after `position`, wherever."""
+        return self._moves.has_moved(position)
+
     def moved_since(self, position: int) -> Collection[RoomID] | None:
         """The rooms in which memberships moved after `position`; None if nobody remembers."""
         return self._moves.since(position)

@@ -182,7 +182,7 @@ class HttpConnection(Protocol):
         return True
 
     def _start_request(self, raw: bytes) -> None:
-        head = self._head = parse_head(raw, self._head)
+        head = self._head = parse_head(raw, self._site.known_blocks)
         site = self._site
         headers = head.headers
         self._closes = not head.is_1_1 or b"close" in headers.get(b"connection", b"").lower()

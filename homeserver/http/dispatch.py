@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context, copy_context
+from types import CoroutineType
 from typing import Any
 
 import structlog
@@ -144,7 +145,7 @@ async def _await(awaitable: Awaitable[Any]) -> Any:
 
 
 def _as_coroutine(awaitable: Any) -> Coroutine[Any, Any, Any]:
-    return awaitable if isinstance(awaitable, Coroutine) else _await(awaitable)
+    return awaitable if type(awaitable) is CoroutineType else _await(awaitable)
 
 
 class _Drive:

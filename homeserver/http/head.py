@@ -11,6 +11,9 @@ import re
 
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADERS = 100
+BLOCKS_KEPT = 2048
+MAX_BLOCK_KEPT = 1024
+"""The largest header block that is remembered."""
 
 CHUNKED = -1
 """The length of a body that comes in chunks."""
@@ -70,10 +73,31 @@ class Head:
         return line.encode("ascii") + self.block + b"\r\n\r\n"
 
 
-def parse_head(data: bytes, previous: Head | None = None) -> Head:
-    """Read a head, without the empty line that ends it.
+class KnownBlocks:
+    """Header blocks that have been read before, as HTTP/1.1: most clients say the same with every request.
 
-    `previous` is the one before it on the same connection: most clients say the same every time.
+    One for all connections of a listener, since proxies send anybody's request on any connection.
+    """
+
+    __slots__ = ("_blocks",)
+
+    def __init__(self) -> None:
+        self._blocks: dict[bytes, tuple[Headers, int]] = {}
+
+    def read(self, block: bytes) -> tuple[Headers, int]:
+        """The headers, which nobody may change, and the length of the body."""
+        found = self._blocks.get(block)
+        if found is None:
+            found = _read_block(block, is_1_1=True)
+            if len(block) <= MAX_BLOCK_KEPT:
+                if len(self._blocks) >= BLOCKS_KEPT:
+                    del self._blocks[next(iter(self._blocks))]
+                self._blocks[block] = found
+        return found
+
+
+def parse_head(data: bytes, known: KnownBlocks | None = None) -> Head:
+    """Read a head, without the empty line that ends it.
 
     Raises:
         BadRequest: anything is out of order.
@@ -84,18 +108,19 @@ def parse_head(data: bytes, previous: Head | None = None) -> Head:
         raise BadRequest("malformed request line")
     method, target, minor = request_line.groups()
     is_1_1 = minor == b"1"
-    if previous is not None and block == previous.block and is_1_1 == previous.is_1_1:
-        headers, length = previous.headers, previous.length
-    else:
-        headers = _parse_headers(block)
-        if is_1_1 and b"host" not in headers:
-            raise BadRequest("no Host header")
-        length = _body_length(headers, is_1_1=is_1_1)
+    headers, length = known.read(block) if known is not None and is_1_1 else _read_block(block, is_1_1=is_1_1)
     if not target.isascii():
         # COMPAT(clients): some send UTF-8 as it is.
         target = _NOT_ASCII(lambda found: b"%%%02X" % found[0][0], target)
     path = _origin_form(target.decode("ascii"))
     return Head(method.decode("ascii"), path, block, headers, length, is_1_1=is_1_1)
+
+
+def _read_block(block: bytes, *, is_1_1: bool) -> tuple[Headers, int]:
+    headers = _parse_headers(block)
+    if is_1_1 and b"host" not in headers:
+        raise BadRequest("no Host header")
+    return headers, _body_length(headers, is_1_1=is_1_1)
 
 
 def _parse_headers(block: bytes) -> Headers:

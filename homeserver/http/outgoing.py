@@ -76,16 +76,16 @@ class Flow:
 class Output:
     """The writing side of a connection. `stalled` hears when the client begins and ceases to hold us up."""
 
-    __slots__ = ("_flow", "_stalled", "_transport", "_write_now")
+    __slots__ = ("_flow", "_send", "_stalled", "_transport")
 
     def __init__(self, transport: Any, stalled: Callable[..., object]) -> None:
         self._transport = transport
         self._stalled = stalled
         self._flow: Flow | None = None
-        self._write_now: Callable[[bytes], object] | None = None
+        self._send: Callable[[bytes], int] | None = None
         # Only a bare socket: a TLS transport passes attributes that it lacks on to the socket below it.
         if isinstance(transport, Connection) and not transport.TLS:
-            self._write_now = transport.writeSomeData
+            self._send = transport.getHandle().send
 
     def write(self, data: bytes) -> None:
         """Give an answer to the socket at once, without the reactor's round by way of a buffer.
@@ -93,13 +93,16 @@ class Output:
         That is only sound while nothing waits in the buffer: the first answer that does not fit ends it for
         good.
         """
-        if self._write_now is not None:
-            sent = self._write_now(data)
+        if self._send is not None:
+            try:
+                sent = self._send(data)
+            except OSError:
+                # There is no room, or the connection is broken, which the transport will find by itself.
+                sent = 0
             if sent == len(data):
                 return
-            self._write_now = None
-            if isinstance(sent, int):
-                data = data[sent:]
+            self._send = None
+            data = data[sent:]
         self._transport.write(data)
 
     async def stream(self, answer: Streamed) -> int:
@@ -108,7 +111,7 @@ class Output:
         Raises:
             BodyIncomplete: the chunks do not add up to the length.
         """
-        self._write_now = None
+        self._send = None
         flow = self._flow = Flow(self._stalled)
         self._transport.registerProducer(flow, True)
         self._transport.write(answer.head)

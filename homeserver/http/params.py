@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, NewType, get_args, get_origin, get_type_hints
 from urllib.parse import unquote_to_bytes
 
@@ -24,6 +25,8 @@ _IDENTIFIERS: dict[Any, Parser] = {
     ids.ServerName: ids.parse_server_name,
 }
 MAX_INTEGER = 2**53 - 1
+MAX_REMEMBERED = 512
+"""The longest text whose decoded form is remembered."""
 RESERVED = frozenset({"who", "origin", "body", "query", "request"})
 
 
@@ -76,9 +79,15 @@ def decode_segment(raw: str) -> str:
     if "%" not in raw:
         return raw
     try:
-        return unquote_to_bytes(raw).decode("utf-8")
+        return _decoded(raw) if len(raw) <= MAX_REMEMBERED else unquote_to_bytes(raw).decode("utf-8")
     except UnicodeDecodeError:
         raise InvalidParam(f"{raw!r} is not UTF-8") from None
+
+
+@lru_cache(maxsize=2048)
+def _decoded(raw: str) -> str:
+    # Room IDs and filters come again and again in the same words; to decode a filter costs as much as to poll.
+    return unquote_to_bytes(raw).decode("utf-8")
 
 
 def parse_query(raw: str) -> list[tuple[str, str]]:
@@ -89,7 +98,9 @@ def parse_query(raw: str) -> list[tuple[str, str]]:
             name, _, value = pair.partition("=")
             if "+" in pair:
                 name, value = name.replace("+", " "), value.replace("+", " ")
-            pairs.append((decode_segment(name), decode_segment(value)))
+            if "%" in pair:
+                name, value = decode_segment(name), decode_segment(value)
+            pairs.append((name, value))
     return pairs
 
 
@@ -117,11 +128,9 @@ class QueryShape:
         if raw:
             names, lists = self._names, self._lists
             for name, value in parse_query(raw):
-                if name not in names:
-                    continue
                 if name in lists:
                     values.setdefault(name, []).append(value)
-                elif name not in values:
+                elif name in names and name not in values:
                     values[name] = value
         try:
             query = msgspec.convert(values, self._shape, strict=False)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from homeserver.http.access import AccessLog
 from homeserver.http.encoding import Encoder
-from homeserver.http.head import Head
+from homeserver.http.head import Head, KnownBlocks
 from homeserver.http.proxies import TrustedProxies
 from homeserver.http.request import Request
 from homeserver.http.router import Router
@@ -43,6 +43,7 @@ class Site:
     request_id_header: str | None = None
     is_closing: bool = False
     requests: int = 0
+    known_blocks: KnownBlocks = field(default_factory=KnownBlocks)
 
     def begin(self, head: Head, peer: str, *, tls: bool) -> Request:
         """The request that a head from the machine `peer` begins."""

@@ -38,6 +38,11 @@ def parse_token(value: str, *, name: str = "since") -> StreamToken:
     Raises:
         InvalidParam: it is none of ours.
     """
+    if value.startswith("s") and value.isascii():
+        # Nearly all that come back; without the regular expression for half the time.
+        position, _, ephemeral = value[1:].partition("_")
+        if position.isdecimal() and ephemeral.isdecimal() and len(value) <= 19:
+            return StreamToken(int(position), int(ephemeral))
     found = _TOKEN.fullmatch(value)
     if found is None:
         raise InvalidParam(f"{name}: {value[:40]!r} is not a token of this server")

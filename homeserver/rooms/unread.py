@@ -6,7 +6,6 @@ records that came since they were last asked for; a receipt starts them anew fro
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -53,10 +52,14 @@ class UnreadCounts:
 
     @property
     def all_notify(self) -> int:
+        if not self.threads:
+            return self.notify
         return self.notify + sum(notify for notify, _ in self.threads.values())
 
     @property
     def all_highlight(self) -> int:
+        if not self.threads:
+            return self.highlight
         return self.highlight + sum(highlight for _, highlight in self.threads.values())
 
     def add(self, user_id: UserID, record: NotifyRecord, read: ReadUpTo) -> None:
@@ -101,7 +104,10 @@ class Unread:
         if counted < self._start:
             del self._counters[user_id]
             return None
-        for record in records[bisect_right(records, counted, key=lambda r: r.position) :]:
+        first = len(records) - 1
+        while first and records[first - 1].position > counted:
+            first -= 1
+        for record in records[first:]:
             counts.add(user_id, record, read)
         self._counters[user_id] = (counts, read, records[-1].position)
         return counts

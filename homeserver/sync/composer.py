@@ -42,6 +42,10 @@ class Extra:
 class Extras(Protocol):
     """Top-level sections from elsewhere (to-device, device lists, presence)."""
 
+    def ready(self, feed: Feed, request: SyncRequest, until: StreamToken) -> Extra | None:
+        """`sections`, if memory alone can answer; it holds nothing back."""
+        ...
+
     async def sections(self, feed: Feed, request: SyncRequest, until: StreamToken) -> Extra: ...
 
     async def standing(self, request: SyncRequest) -> Sequence[bytes]:
@@ -71,9 +75,13 @@ class Composer:
         self._own = own
         self._concealed = concealed
         self._extras = extras
+        self._now = StreamToken(-1)
 
     def now(self) -> StreamToken:
-        return StreamToken(self._notifier.position, self._notifier.ephemeral)
+        now, notifier = self._now, self._notifier
+        if now.position != notifier.position or now.ephemeral != notifier.ephemeral:
+            now = self._now = StreamToken(notifier.position, notifier.ephemeral)
+        return now
 
     def has_news(self, feed: Feed, since: StreamToken) -> bool:
         """Whether there may be anything to say; False is certain."""
@@ -90,6 +98,40 @@ class Composer:
 
     async def compose(self, feed: Feed, request: SyncRequest) -> Answer:
         """Everything since `request.since`, as one body."""
+        return self._ready(feed, request) or await self._compose(feed, request)
+
+    def _ready(self, feed: Feed, request: SyncRequest) -> Answer | None:
+        """`_compose` for a client that follows, if memory alone can answer: this is what every arrival costs."""
+        since, user_id = request.since, request.user_id
+        if since is None or request.full_state or feed.account_data > since.position:
+            return None
+        ignored, hidden = self._own.ignored(user_id), self._concealed.find(user_id)
+        if ignored is None or hidden is None:
+            return None
+        until = self.now()
+        sections: list[bytes] = []
+        for room_id, view in self.moved(feed, request):
+            room = self._rooms.find(room_id)
+            if room is None or view.membership != "join" or view.joined_at > since.position:
+                return None
+            counts = room.unread.find(user_id)
+            look = Look(request, room, view, until, ignored, hidden.get(room_id))
+            shared = None if counts is None else self._sections.ready(look)
+            if shared is None:
+                return None
+            own = self._sections.own_part(look, (), counts)
+            sections.append(b"%b:{%b%b}" % (_quote(room_id), shared, own))
+        parts = [b'"rooms":{"join":{%b}}' % b",".join(sections)] if sections else []
+        is_empty = not sections
+        for extra in self._extras:
+            found = extra.ready(feed, request, until)
+            if found is None:
+                return None
+            parts += found.parts
+            is_empty = is_empty and not found.is_news
+        return Answer(b"{%b}" % b",".join([_next_batch(until), *parts]), until, is_empty)
+
+    async def _compose(self, feed: Feed, request: SyncRequest) -> Answer:
         since = request.since
         while True:
             moved = self.moved(feed, request)
@@ -175,13 +217,14 @@ class Composer:
         hidden = self._concealed.find(request.user_id)
         if hidden is None:
             hidden = await self._concealed.load(request.user_id)
-        look = Look(request, room, view, request.since, until, ignored, hidden.get(room_id))
-        if room.unread.find(request.user_id) is None:
-            await self._history.unread_counts(room, request.user_id, view.joined_at)
+        look = Look(request, room, view, until, ignored, hidden.get(room_id))
+        counts = room.unread.find(request.user_id)
+        if counts is None:
+            counts = await self._history.unread_counts(room, request.user_id, view.joined_at)
         shared = self._sections.ready(look)
         if shared is None:
             shared = await self._sections.build(look)
-        own = self._sections.own_part(look, account_data.get(room_id, []))
+        own = self._sections.own_part(look, account_data.get(room_id, ()), counts)
         return b"%b:{%b%b}" % (_quote(room_id), shared, own)
 
 

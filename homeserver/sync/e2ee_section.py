@@ -41,6 +41,16 @@ class EncryptionSections:
         self._acknowledge(request, device_id)
         return await self.keys_left(request.user_id, device_id)
 
+    def ready(self, feed: Feed, request: SyncRequest, until: StreamToken) -> Extra | None:
+        """The sections, if nothing but the number of keys left is to be told, and that is known."""
+        device_id, since = request.device_id, request.since
+        if since is None or device_id is None or not self._inboxes.is_empty(request.user_id, device_id):
+            return None
+        if self._may_have_changed(feed, since.position):
+            return None
+        left = self._keys_left.find(request.user_id, device_id)
+        return None if left is None else Extra(left.sections, is_news=False)
+
     async def sections(self, feed: Feed, request: SyncRequest, until: StreamToken) -> Extra:
         parts: list[bytes] = []
         to_device = None
@@ -67,12 +77,18 @@ class EncryptionSections:
 
     async def changes(self, feed: Feed, after: int, until: int) -> Changes | None:
         """Whose keys have changed for the feed's user in (after, until], and who has left; None if nobody."""
-        if feed.device_lists <= after:
-            moved = self._device_lists.moved_since(after)
-            if moved is not None and not any(room in feed.rooms for room in moved):
-                return None
+        if not self._may_have_changed(feed, after):
+            return None
         changes = await self._device_lists.changes(feed.user_id, after, until)
         return changes if changes.changed or changes.left else None
+
+    def _may_have_changed(self, feed: Feed, after: int) -> bool:
+        if feed.device_lists > after:
+            return True
+        if not self._device_lists.has_moved(after):
+            return False
+        moved = self._device_lists.moved_since(after)
+        return moved is None or any(room in feed.rooms for room in moved)
 
     async def keys_left(self, user_id: UserID, device_id: DeviceID) -> tuple[bytes, bytes]:
         """The two sections about the device's own keys."""

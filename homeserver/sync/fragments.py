@@ -10,16 +10,25 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import NamedTuple
 
-from homeserver.ids import RoomID
+from homeserver.ids import RoomID, UserID
 
 
 class FragmentKey(NamedTuple):
-    """What a fragment depends on. `since` is -1 for a first look; `view` names the filter and its lazy members."""
+    """What a fragment depends on. `since` is -1 for a first look; `filter` names what the filter does."""
 
     room_id: RoomID
     since: int
     until: int
-    view: str
+    filter: str
+    state_key: str
+    full_state: bool
+
+
+class Fragment(NamedTuple):
+    """The bytes, and whose own sends are in them: their devices are told more than is shared."""
+
+    json: bytes
+    authors: frozenset[UserID]
 
 
 class Fragments:
@@ -28,19 +37,20 @@ class Fragments:
     def __init__(self, memory_bytes: int = 64 * 1024 * 1024) -> None:
         self._memory_bytes = memory_bytes
         self._bytes = 0
-        self._fragments: OrderedDict[FragmentKey, bytes] = OrderedDict()
+        self._fragments: OrderedDict[FragmentKey, Fragment] = OrderedDict()
 
-    def find(self, key: FragmentKey) -> bytes | None:
+    def find(self, key: FragmentKey) -> Fragment | None:
         fragment = self._fragments.get(key)
         if fragment is not None:
             self._fragments.move_to_end(key)
         return fragment
 
-    def keep(self, key: FragmentKey, fragment: bytes) -> bytes:
-        if key not in self._fragments:
-            self._bytes += len(fragment) + 200
+    def keep(self, key: FragmentKey, fragment: Fragment) -> None:
+        old = self._fragments.pop(key, None)
+        if old is not None:
+            self._bytes -= len(old.json) + 200
         self._fragments[key] = fragment
+        self._bytes += len(fragment.json) + 200
         while self._bytes > self._memory_bytes:
             _, old = self._fragments.popitem(last=False)
-            self._bytes -= len(old) + 200
-        return fragment
+            self._bytes -= len(old.json) + 200

@@ -6,13 +6,14 @@ Spec: https://spec.matrix.org/v1.19/client-server-api/#syncing
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Protocol
 
+import msgspec
 from twisted.internet.defer import Deferred
 
 from homeserver.rooms.tokens import StreamToken
 from homeserver.runtime.clock import Clock
+from homeserver.runtime.timeouts import Timeouts
 from homeserver.sync.answer import Answer
 from homeserver.sync.clients import Watch
 from homeserver.sync.feeds import Feed, Feeds
@@ -39,6 +40,22 @@ class Composes(Protocol):
         ...
 
 
+class Waiting(Deferred[None]):
+    """One poll that waits for its feed to move."""
+
+    def __init__(self, feed: Feed) -> None:
+        super().__init__()
+        self._feed = feed
+        self.is_over = False
+        """Whether there is no reason to look: the time is up, or nobody listens."""
+
+    def stop(self) -> None:
+        if self in self._feed.waiting:
+            self.is_over = True
+            self._feed.waiting.remove(self)
+            self.callback(None)
+
+
 class LongPolls:
     """Serves polls; a poll with nothing new costs a look at the user's feed."""
 
@@ -46,6 +63,7 @@ class LongPolls:
         self._feeds = feeds
         self._composer = composer
         self._clock = clock
+        self._timeouts = Timeouts(clock)
         self.is_stopping = False
 
     def stop(self) -> None:
@@ -74,7 +92,7 @@ class LongPolls:
         now = composer.now()
         if since.ephemeral > now.ephemeral:
             since = since._replace(ephemeral=0)
-            request = replace(request, since=since)
+            request = msgspec.structs.replace(request, since=since)
         deadline = self._clock.seconds() + min(max(timeout_ms, 0), MAX_TIMEOUT_MS) / 1000
         while True:
             if composer.has_news(feed, since):
@@ -115,22 +133,13 @@ class LongPolls:
     async def _wait(
         self, feed: Feed, seconds: float, on_disconnect: Callable[[Callable[[], None]], None] | None
     ) -> bool:
-        """Wait for the feed to move; whether there is no reason to look (the time is up, or nobody listens)."""
-        waiting: Deferred[None] = Deferred()
+        """Wait for the feed to move; whether there is no reason to look."""
+        waiting = Waiting(feed)
         feed.waiting.append(waiting)
-        over = False
-
-        def stop() -> None:
-            nonlocal over
-            if waiting in feed.waiting:
-                over = True
-                feed.waiting.remove(waiting)
-                waiting.callback(None)
-
-        timer = self._clock.call_later(seconds, stop)
+        stop = waiting.stop
+        slot = self._timeouts.after(seconds, stop)
         if on_disconnect is not None:
             on_disconnect(stop)
         await waiting
-        if not over:
-            timer.cancel()
-        return over
+        slot.pop(stop, None)
+        return waiting.is_over

@@ -86,6 +86,9 @@ class PresenceSection:
         return ()
 
     async def sections(self, feed: Feed, request: SyncRequest, until: StreamToken) -> Extra:
+        return self.ready(feed, request, until)
+
+    def ready(self, feed: Feed, request: SyncRequest, until: StreamToken) -> Extra:
         if not self._presence.enabled:
             return _NOTHING
         since = request.since
@@ -93,6 +96,8 @@ class PresenceSection:
             users = self._watched_by(feed)
         else:
             users = {user for user, position in feed.presence.items() if position > since.ephemeral}
+            if not users:
+                return _NOTHING
         wanted = request.filter.presence
         now_ms = self._clock.now_ms()
         events: list[bytes] = []

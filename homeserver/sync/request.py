@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from homeserver.events.filters import Filter
 from homeserver.ids import DeviceID, UserID
@@ -12,8 +12,7 @@ STATE_AFTER = "state_after"
 STATE_AFTER_UNSTABLE = "org.matrix.msc4222.state_after"
 
 
-@dataclass(slots=True, frozen=True)
-class SyncRequest:
+class SyncRequest(msgspec.Struct, frozen=True):
     """One look at the log by one device."""
 
     user_id: UserID

@@ -20,9 +20,10 @@ from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.state_at import StateAt
 from homeserver.rooms.timeline import TimelineEvent
 from homeserver.rooms.tokens import StreamToken
+from homeserver.rooms.unread import UnreadCounts
 from homeserver.sync.ephemeral import receipt_event, receipts_after, typing_event
 from homeserver.sync.feeds import RoomView
-from homeserver.sync.fragments import FragmentKey, Fragments
+from homeserver.sync.fragments import Fragment, FragmentKey, Fragments
 from homeserver.sync.lazy_members import LazyMembers
 from homeserver.sync.request import SyncRequest
 from storage.concealment import Concealment
@@ -30,27 +31,33 @@ from storage.concealment import Concealment
 _encode = msgspec.json.encode
 
 
-@dataclass(slots=True)
 class Look:
-    """One reader's look at one room: from where (None: from the beginning) to where."""
+    """One reader's look at one room: from where (None: from the beginning) to where.
 
-    request: SyncRequest
-    room: LiveRoom
-    view: RoomView
-    since: StreamToken | None
-    until: StreamToken
-    ignored: frozenset[UserID]
-    concealed: Concealment | None = None
-    """What the reader has hidden of the room."""
+    `is_first` if the reader needs the room as if they had never seen it; `after` then is -1, else where they stand.
+    `concealed` is what the reader has hidden of the room.
+    """
 
-    @property
-    def is_first(self) -> bool:
-        """Whether the reader needs the room as if they had never seen it."""
-        return self.since is None or self.view.joined_at > self.since.position
+    __slots__ = ("after", "concealed", "ignored", "is_first", "request", "room", "since", "until", "view")
 
-    @property
-    def after(self) -> int:
-        return -1 if self.since is None or self.is_first else self.since.position
+    def __init__(
+        self,
+        request: SyncRequest,
+        room: LiveRoom,
+        view: RoomView,
+        until: StreamToken,
+        ignored: frozenset[UserID],
+        concealed: Concealment | None = None,
+    ) -> None:
+        self.request = request
+        self.room = room
+        self.view = view
+        self.since = since = request.since
+        self.until = until
+        self.ignored = ignored
+        self.concealed = concealed
+        self.is_first = since is None or view.joined_at > since.position
+        self.after = -1 if since is None or self.is_first else since.position
 
 
 @dataclass(slots=True)
@@ -72,82 +79,70 @@ class RoomSections:
         self._lazy = lazy
 
     def ready(self, look: Look) -> bytes | None:
-        """The shared part of the section, if memory alone can answer; None if it takes `build`."""
-        if not self._is_shared(look):
+        """The part of the section beside `own_part`, if memory alone can answer; None if it takes `build`."""
+        if not _is_shareable(look):
             return None
-        key = self._key(look)
+        request, room = look.request, look.room
+        wanted = request.filter.room
+        key = _key(look)
         fragment = self._fragments.find(key)
-        if fragment is not None:
-            return fragment
-        if look.is_first or look.request.full_state or look.request.filter.room.lazy_members:
+        is_own = (fragment is None or request.user_id in fragment.authors) and _holds_own(look)
+        if fragment is not None and not is_own:
+            return fragment.json
+        if look.is_first or request.full_state:
             return None
-        wanted = look.request.filter.room
-        if not (wanted.timeline.is_default and wanted.state.is_default):
-            # Of what a filter holds back some may be state, which then comes beside the timeline.
-            return None
-        room = look.room
         if look.after < room.completed_at:
             return None
         events = room.timeline.between(look.after, look.until.position)
-        limit = wanted.timeline.limit
-        if events is None or len(events) > limit or (events and events[0].event.state_key is not None):
+        if events is None or (events and events[0].event.state_key is not None):
             return None
-        if any(event.event.sender in look.ignored for event in events):
+        states = {event.event.key: event.event for event in events if event.event.key is not None}
+        if events and not states and events[0].state_before != room.root:
             return None
-        if events and events[0].state_before != room.root and not any(event.event.key for event in events):
+        if not wanted.timeline.is_default:
+            if states:
+                return None
+            events = [event for event in events if wanted.timeline.matches_timeline(event)]
+        if len(events) > wanted.timeline.limit:
             return None
         window = Window(events, False, events[0].position - 1 if events else look.until.position)
-        if look.request.wants_state_after:
-            state: Iterable[Event] = [event.event for event in events if event.event.key is not None]
-        else:
-            state = ()
-        return self._fragments.keep(key, self._encode(look, window, state, personal=False))
+        state = _matching(look, states) if states and request.wants_state_after else {}
+        if wanted.lazy_members:
+            state = self._reduce(look, window, state)
+        section = self._encode(look, window, state.values(), personal=is_own)
+        return section if is_own or wanted.lazy_members else self._keep(key, look, section)
 
     async def build(self, look: Look) -> bytes:
         """The shared part of the section, with the help of the database."""
-        shared = self._is_shared(look)
+        shared = _is_shareable(look) and not _holds_own(look)
         lazy = look.request.filter.room.lazy_members
-        key = self._key(look)
+        key = _key(look)
         if shared and not lazy and (fragment := self._fragments.find(key)) is not None:
-            return fragment
+            return fragment.json
         window = await self._window(look)
         state = await self._state(look, window)
         if lazy:
-            state = self._lazy.reduce(
-                look.room,
-                look.request.user_id,
-                look.request.device_id,
-                state,
-                window.events,
-                is_first=look.is_first or look.request.full_state,
-                redundant=look.request.filter.room.redundant_members,
-                after_end=look.request.wants_state_after,
-            )
-        fragment = self._encode(look, window, state.values(), personal=not shared)
-        return self._fragments.keep(key, fragment) if shared and not lazy else fragment
+            state = self._reduce(look, window, state)
+        section = self._encode(look, window, state.values(), personal=not shared)
+        return self._keep(key, look, section) if shared and not lazy else section
 
-    def _is_shared(self, look: Look) -> bool:
-        """Whether every member who looks from here to there sees the same."""
-        if look.ignored or look.concealed or not look.request.filter.room.is_shareable:
-            return False
-        if look.is_first and look.room.history_visibility not in ("shared", "world_readable"):
-            return False
+    def _reduce(self, look: Look, window: Window, state: dict[StateKey, Event]) -> dict[StateKey, Event]:
+        """The state with only those members that the reader needs and does not have."""
         request = look.request
-        for event in reversed(look.room.timeline):
-            if event.position <= look.after:
-                break
-            if event.event.sender == request.user_id and (
-                event.extra_unsigned is not None
-                or (event.txn_id is not None and event.device_id == request.device_id)
-            ):
-                return False
-        return True
+        return self._lazy.reduce(
+            look.room,
+            request.user_id,
+            request.device_id,
+            state,
+            window.events,
+            is_first=look.is_first or request.full_state,
+            redundant=request.filter.room.redundant_members,
+            after_end=request.wants_state_after,
+        )
 
-    @staticmethod
-    def _key(look: Look) -> FragmentKey:
-        request = look.request
-        view = f"{request.filter.key}/{request.state_key}/{int(request.full_state)}"
-        return FragmentKey(look.room.room_id, look.after, look.room.position, view)
+    def _keep(self, key: FragmentKey, look: Look, section: bytes) -> bytes:
+        self._fragments.keep(key, Fragment(section, _authors(look)))
+        return section
 
     async def _window(self, look: Look) -> Window:
         room, wanted = look.room, look.request.filter.room.timeline
@@ -207,7 +202,7 @@ class RoomSections:
             parts += [b',"', look.request.state_key.encode(), b'":{"events":[', states, b"]}"]
         return b"".join(parts)
 
-    def own_part(self, look: Look, account_data: Sequence[bytes]) -> bytes:
+    def own_part(self, look: Look, account_data: Sequence[bytes], counts: UnreadCounts | None) -> bytes:
         """What only this reader gets: unread counts, ephemeral events, account data, and heroes that leave them out."""
         parts: list[bytes] = []
         ephemeral = self._ephemeral(look)
@@ -217,47 +212,85 @@ class RoomSections:
             parts += [b',"account_data":{"events":[', b",".join(account_data), b"]}"]
         if look.is_first or look.room.state_position > look.after:
             parts += [b',"summary":', _encode(summary(look.room, look.request.user_id))]
-        parts.append(self._unread(look))
+        parts.append(_unread(look, counts))
         return b"".join(parts)
 
     @staticmethod
     def _ephemeral(look: Look) -> list[bytes]:
         room, wanted = look.room, look.request.filter.room.ephemeral
         events: list[bytes] = []
-        if wanted.includes_type("m.receipt"):
-            receipts = receipts_after(room, look.request.user_id, look.after)
-            if receipts:
-                events.append(_encode(receipt_event(receipts)))
-        if wanted.includes_type("m.typing"):
-            if look.is_first or look.since is None:
-                changed = bool(room.typing)
-            else:
-                changed = room.typing_position > look.since.ephemeral
-            if changed:
-                events.append(_encode(typing_event(room)))
+        receipts = receipts_after(room, look.request.user_id, look.after)
+        if receipts and wanted.includes_type("m.receipt"):
+            events.append(_encode(receipt_event(receipts)))
+        if look.is_first or look.since is None:
+            changed = bool(room.typing)
+        else:
+            changed = room.typing_position > look.since.ephemeral
+        if changed and wanted.includes_type("m.typing"):
+            events.append(_encode(typing_event(room)))
         return events
 
-    @staticmethod
-    def _unread(look: Look) -> bytes:
-        counts = look.room.unread.find(look.request.user_id)
-        if counts is None:
-            return b""
-        if not look.request.filter.room.timeline.unread_thread_notifications:
-            return b',"unread_notifications":{"highlight_count":%d,"notification_count":%d}' % (
-                counts.all_highlight,
-                counts.all_notify,
-            )
-        unread = b',"unread_notifications":{"highlight_count":%d,"notification_count":%d}' % (
-            counts.highlight,
-            counts.notify,
+
+def _unread(look: Look, counts: UnreadCounts | None) -> bytes:
+    if counts is None:
+        return b""
+    if not look.request.filter.room.timeline.unread_thread_notifications:
+        return b',"unread_notifications":{"highlight_count":%d,"notification_count":%d}' % (
+            counts.all_highlight,
+            counts.all_notify,
         )
-        if not counts.threads:
-            return unread
-        threads = {
-            root: {"notification_count": notify, "highlight_count": highlight}
-            for root, (notify, highlight) in counts.threads.items()
-        }
-        return unread + b',"unread_thread_notifications":' + _encode(threads)
+    unread = b',"unread_notifications":{"highlight_count":%d,"notification_count":%d}' % (
+        counts.highlight,
+        counts.notify,
+    )
+    if not counts.threads:
+        return unread
+    threads = {
+        root: {"notification_count": notify, "highlight_count": highlight}
+        for root, (notify, highlight) in counts.threads.items()
+    }
+    return unread + b',"unread_thread_notifications":' + _encode(threads)
+
+
+def _is_shareable(look: Look) -> bool:
+    """Whether every member who looks from here to there sees the same, but for what they have sent themselves."""
+    if look.ignored or look.concealed or not look.request.filter.room.is_shareable:
+        return False
+    return not look.is_first or look.room.history_visibility in ("shared", "world_readable")
+
+
+def _holds_own(look: Look) -> bool:
+    """Whether the reader's device has sent something of it, of which it is told more than others."""
+    request = look.request
+    for event in reversed(look.room.timeline):
+        if event.position <= look.after:
+            break
+        if event.event.sender == request.user_id and (
+            event.extra_unsigned is not None
+            or (event.txn_id is not None and event.device_id == request.device_id)
+        ):
+            return True
+    return False
+
+
+def _authors(look: Look) -> frozenset[UserID]:
+    """Those for whom `_holds_own` has to be asked."""
+    authors: set[UserID] = set()
+    for event in reversed(look.room.timeline):
+        if event.position <= look.after:
+            break
+        if event.extra_unsigned is not None or event.txn_id is not None:
+            authors.add(event.event.sender)
+    return frozenset(authors)
+
+
+def _key(look: Look) -> FragmentKey:
+    request, room = look.request, look.room
+    # The room may have gone on since the place to answer for was taken: that is for the next answer.
+    until = min(room.position, look.until.position)
+    return FragmentKey(
+        room.room_id, look.after, until, request.filter.key, request.state_key, request.full_state
+    )
 
 
 def _first_root(window: Window) -> NodeHash | None:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import msgspec
 from twisted.internet.defer import Deferred
 
 from homeserver.errors import BadJson, HearthError, MatrixError, NotJson, UnknownToken, UserLocked
@@ -204,7 +205,7 @@ class SocketSession:
 
     def change(self, wanted: Filter) -> None:
         """From the next update on tell what this filter lets through."""
-        self._request = replace(self._request, filter=wanted)
+        self._request = msgspec.structs.replace(self._request, filter=wanted)
 
     async def _follow(self) -> None:
         """Update after update, until the line is gone."""
@@ -242,7 +243,9 @@ class SocketSession:
     async def _next(self, polls: LongPolls, since: StreamToken) -> Answer | MatrixError:
         while True:
             since = self._place_to_go_on(since)
-            wanted = replace(self._request, since=since, full_state=False, is_acknowledged=False)
+            wanted = msgspec.structs.replace(
+                self._request, since=since, full_state=False, is_acknowledged=False
+            )
             try:
                 # The session may have ended while its client did not read.
                 self._watch.check()

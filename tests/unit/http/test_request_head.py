@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeserver.http.head import CHUNKED, MAX_HEADERS, BadRequest, parse_head
+from homeserver.http.head import BLOCKS_KEPT, CHUNKED, MAX_HEADERS, BadRequest, KnownBlocks, parse_head
 from tests.fixtures.reactor import VirtualReactor
 from tests.unit.http.served import Served, status_of
 
@@ -29,12 +29,23 @@ def test_utf_8_in_a_target_is_taken_as_if_it_were_encoded() -> None:
 
 
 def test_repeated_headers_are_read_once() -> None:
-    first = parse_head(b"GET /a HTTP/1.1\r\nHost: x\r\nAccept: y")
-    assert parse_head(b"GET /b HTTP/1.1\r\nHost: x\r\nAccept: y", first).headers is first.headers
-    assert parse_head(b"GET /b HTTP/1.1\r\nHost: x\r\nAccept: z", first).headers[b"accept"] == b"z"
-    old = parse_head(b"GET /a HTTP/1.0\r\nAccept: y")
+    known = KnownBlocks()
+    first = parse_head(b"GET /a HTTP/1.1\r\nHost: x\r\nAccept: y", known)
+    assert parse_head(b"GET /b HTTP/1.1\r\nHost: x\r\nAccept: y", known).headers is first.headers
+    assert parse_head(b"GET /b HTTP/1.1\r\nHost: x\r\nAccept: z", known).headers[b"accept"] == b"z"
+    assert parse_head(b"GET /a HTTP/1.0\r\nAccept: y", known).headers == {b"accept": b"y"}
     with pytest.raises(BadRequest):
-        parse_head(b"GET /a HTTP/1.1\r\nAccept: y", old)
+        parse_head(b"GET /a HTTP/1.1\r\nAccept: y", known)
+
+
+def test_the_oldest_headers_are_forgotten() -> None:
+    known = KnownBlocks()
+    first = parse_head(b"GET / HTTP/1.1\r\nHost: 0", known)
+    for number in range(BLOCKS_KEPT):
+        parse_head(b"GET / HTTP/1.1\r\nHost: %d" % number, known)
+    assert parse_head(b"GET / HTTP/1.1\r\nHost: 0", known).headers is first.headers
+    parse_head(b"GET / HTTP/1.1\r\nHost: one more", known)
+    assert parse_head(b"GET / HTTP/1.1\r\nHost: 0", known).headers is not first.headers
 
 
 def test_a_chunked_body_is_announced() -> None:
