@@ -23,6 +23,7 @@ from config.retention import KeepingConfig
 from config.rooms import RoomsConfig
 from config.schema import flat, flat_required, part
 from config.server import ServerConfig
+from config.sms import SmsConfig
 from config.tokens import TokensConfig
 from config.well_known import WellKnownConfig
 
@@ -52,6 +53,7 @@ class Config:
     well_known: WellKnownConfig = flat(WellKnownConfig())
     media: MediaConfig = flat(MediaConfig())
     email: EmailConfig = part(EmailConfig(), "")
+    sms: SmsConfig = part(SmsConfig(), "")
     push: PushConfig = part(PushConfig(), "")
     turn: TurnConfig = flat(TurnConfig())
     calls: CallsConfig = flat(CallsConfig())

@@ -24,9 +24,12 @@ from homeserver.users.identity_servers import IdentityServers
 from homeserver.users.jwt_login import JwtLogin
 from homeserver.users.mail.codes import CodeRules, EmailCodes
 from homeserver.users.mail.mailer import Mailer, NoMailer, TemplateMailer
+from homeserver.users.mail.sms import SmsMailer
 from homeserver.users.mail.smtp import SmtpTransport
-from homeserver.users.mail.stage import EmailStage
-from homeserver.users.mail.validation import EmailValidation, ValidationPolicy
+from homeserver.users.mail.stage import AddressStage
+from homeserver.users.mail.validation import PHONE, AddressValidation, ValidationPolicy
+from homeserver.users.registration_policy import EMAIL as EMAIL_STAGE
+from homeserver.users.registration_policy import PHONE as PHONE_STAGE
 from homeserver.users.threepids import Threepids
 
 
@@ -40,7 +43,7 @@ class Mail:
         self._clock = clock
         self._web = web_of(config, surroundings)
         self.mailer: Mailer = NoMailer()
-        self.validation: EmailValidation | None = None
+        self.validation: AddressValidation | None = None
         if config.email.is_enabled and surroundings.network is not None:
             self.mailer = TemplateMailer(
                 config.email,
@@ -49,22 +52,34 @@ class Mail:
                 randomness,
                 server_name=config.server.server_name,
             )
-            self.validation = EmailValidation(db, clock, randomness, self.mailer, policy_of(config))
+            self.validation = AddressValidation(db, clock, randomness, self.mailer, policy_of(config))
         im = config.im
         rules = CodeRules(im.email_code_lifetime_ms, im.email_code_resend_after_ms, im.email_code_attempts)
+        self.phone_validation: AddressValidation | None = None
+        if config.sms.gateway_url is not None and surroundings.network is not None:
+            # The gateway's address is the operator's, so any may be reached.
+            trust = Trust(config.federation.federation_custom_ca_list)
+            fetcher = Fetcher(surroundings.network, clock, AddressPolicy(()), trust)
+            sms = SmsMailer(config.sms, OutboundHttp(fetcher, clock), server_name=config.server.server_name)
+            self.phone_validation = AddressValidation(
+                db, clock, randomness, sms, policy_of(config), medium=PHONE
+            )
         self.codes = EmailCodes(db, clock, randomness, surroundings.tasks, self.mailer, rules)
         self.identity = IdentityServers(
             self._web,
             _Signer(config.server.server_name, signing_key),
             config.identity.trusted_identity_servers,
         )
-        self.threepids = Threepids(db, clock, self.validation, self.identity)
+        sessions = [one for one in (self.validation, self.phone_validation) if one is not None]
+        self.threepids = Threepids(db, clock, sessions, self.identity)
 
     def with_mail(self, parts: UserParts) -> UserParts:
         """What accounts need to know of mail, beside what they know already."""
         stages, methods = list(parts.stages), list(parts.login_methods)
         if self.validation is not None:
-            stages.append(EmailStage(self.validation))
+            stages.append(AddressStage(EMAIL_STAGE, self.validation))
+        if self.phone_validation is not None:
+            stages.append(AddressStage(PHONE_STAGE, self.phone_validation))
         registration, identity = self._config.registration, self._config.identity
         if registration.enable_registration_captcha:
             stages.append(
@@ -85,7 +100,7 @@ class Mail:
         """The endpoints, for the router."""
         may_change = self._config.registration.enable_3pid_changes
         return [
-            EmailValidationEndpoints(self.validation, may_add=may_change),
+            EmailValidationEndpoints(self.validation, self.phone_validation, may_add=may_change),
             ThreepidEndpoints(self.threepids, users.interactive_auth, may_change=may_change),
         ]
 

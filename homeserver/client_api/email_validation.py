@@ -1,4 +1,4 @@
-"""Asking for a mail that proves an address, and the page that its link opens.
+"""Asking for a message that proves an address, and the page that its link opens.
 
 Spec: https://spec.matrix.org/v1.19/client-server-api/#email-based-identity--homeserver
 """
@@ -9,11 +9,12 @@ import msgspec
 
 from homeserver.client_api.oauth import form
 from homeserver.client_api.pages import bare_page, redirect
-from homeserver.errors import Forbidden, MatrixError
+from homeserver.errors import Forbidden, InvalidParam, MatrixError
 from homeserver.http.endpoint import Auth, RateLimit, endpoint
 from homeserver.http.request import Request
 from homeserver.http.responses import HtmlResponse, Response
-from homeserver.users.mail.validation import SUBMIT, EmailValidation, Purpose, TokenRequest
+from homeserver.users.mail.validation import SUBMIT, AddressValidation, Purpose, TokenRequest
+from homeserver.users.phone_numbers import canonical_number
 
 _LIMIT = RateLimit("3pid_validation", by_address=True)
 _V3 = "/_matrix/client/v3"
@@ -42,6 +43,17 @@ class RequestPhoneToken(msgspec.Struct):
     country: str
     phone_number: str
     send_attempt: int
+    next_link: str | None = None
+
+    def request(self) -> TokenRequest:
+        """
+        Raises:
+            InvalidParam: it is no number.
+        """
+        number = canonical_number(self.phone_number, self.country)
+        if number is None:
+            raise InvalidParam("this is not a telephone number")
+        return TokenRequest(number, self.client_secret, self.send_attempt, self.next_link)
 
 
 class MailedLink(msgspec.Struct):
@@ -52,10 +64,13 @@ class MailedLink(msgspec.Struct):
 
 
 class EmailValidationEndpoints:
-    """Mails, and their links; `sessions` is None where no mail is sent."""
+    """Messages, and their links; `mails` or `phones` is None where none is sent there."""
 
-    def __init__(self, sessions: EmailValidation | None, *, may_add: bool) -> None:
-        self._sessions = sessions
+    def __init__(
+        self, mails: AddressValidation | None, phones: AddressValidation | None, *, may_add: bool
+    ) -> None:
+        self._mails = mails
+        self._phones = phones
         self._may_add = may_add
 
     @endpoint("POST", f"{_V3}/register/email/requestToken", auth=Auth.NONE, rate_limit=_LIMIT)
@@ -85,30 +100,30 @@ class EmailValidationEndpoints:
         return await self._begin(Purpose.ADDITION, body)
 
     @endpoint("POST", f"{_V3}/register/msisdn/requestToken", auth=Auth.NONE, rate_limit=_LIMIT)
-    def request_token_to_register_msisdn(self, body: RequestPhoneToken) -> dict[str, str]:
-        """There is no way to send messages to phones.
+    async def request_token_to_register_msisdn(self, body: RequestPhoneToken) -> dict[str, str]:
+        """Send a link to a telephone, for a registration.
 
         Spec: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3registermsisdnrequesttoken
         """
-        raise MediumNotSupported("phone numbers cannot be confirmed on this server")
+        return await self._text(Purpose.REGISTRATION, body)
 
     @endpoint("POST", f"{_V3}/account/password/msisdn/requestToken", auth=Auth.NONE, rate_limit=_LIMIT)
-    def request_token_to_reset_password_msisdn(self, body: RequestPhoneToken) -> dict[str, str]:
-        """There is no way to send messages to phones.
+    async def request_token_to_reset_password_msisdn(self, body: RequestPhoneToken) -> dict[str, str]:
+        """Send a link to a telephone, for another password.
 
         Spec: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3accountpasswordmsisdnrequesttoken
         """
-        raise MediumNotSupported("phone numbers cannot be confirmed on this server")
+        return await self._text(Purpose.PASSWORD_RESET, body)
 
     @endpoint("POST", f"{_V3}/account/3pid/msisdn/requestToken", auth=Auth.NONE, rate_limit=_LIMIT)
-    def request_token_to_3pid_msisdn(self, body: RequestPhoneToken) -> dict[str, str]:
-        """There is no way to send messages to phones.
+    async def request_token_to_3pid_msisdn(self, body: RequestPhoneToken) -> dict[str, str]:
+        """Send a link to a telephone, for one more number of an account.
 
         Spec: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3account3pidmsisdnrequesttoken
         """
         if not self._may_add:
             raise Forbidden("addresses cannot be changed on this server")
-        raise MediumNotSupported("phone numbers cannot be confirmed on this server")
+        return await self._text(Purpose.ADDITION, body)
 
     @endpoint("GET", SUBMIT, auth=Auth.NONE, rate_limit=RateLimit("email_link", by_address=True))
     def show_email_link(self, query: MailedLink) -> HtmlResponse:
@@ -123,7 +138,10 @@ class EmailValidationEndpoints:
         """The button of that page."""
         given = form(request)
         try:
-            next_link = await self._required().submit(given.get("sid", ""), given.get("token", ""))
+            sessions = self._mails or self._phones
+            if sessions is None:
+                raise MediumNotSupported("this server sends no messages")
+            next_link = await sessions.submit(given.get("sid", ""), given.get("token", ""))
         except MatrixError as error:
             return bare_page("message.html", heading="This did not work", text=error.error)
         if next_link is not None:
@@ -132,9 +150,11 @@ class EmailValidationEndpoints:
         return bare_page("message.html", heading="Thank you", text=text)
 
     async def _begin(self, purpose: Purpose, body: RequestEmailToken) -> dict[str, str]:
-        return {"sid": await self._required().begin(purpose, body.request())}
-
-    def _required(self) -> EmailValidation:
-        if self._sessions is None:
+        if self._mails is None:
             raise MediumNotSupported("this server sends no mail")
-        return self._sessions
+        return {"sid": await self._mails.begin(purpose, body.request())}
+
+    async def _text(self, purpose: Purpose, body: RequestPhoneToken) -> dict[str, str]:
+        if self._phones is None:
+            raise MediumNotSupported("phone numbers cannot be confirmed on this server")
+        return {"sid": await self._phones.begin(purpose, body.request())}

@@ -5,12 +5,14 @@ Spec: https://spec.matrix.org/v1.19/client-server-api/#adding-account-administra
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from homeserver.errors import Forbidden
 from homeserver.ids import UserID
 from homeserver.runtime.clock import Clock
 from homeserver.users.identifiers import canonical_address
 from homeserver.users.identity_servers import IdentityServers
-from homeserver.users.mail.validation import EmailValidation, Purpose, ThreepidInUse, check_secret
+from homeserver.users.mail.validation import AddressValidation, Purpose, ThreepidInUse, check_secret
 from storage import threepids
 from storage.database import Database
 from storage.threepids import Threepid
@@ -21,7 +23,7 @@ class Threepids:
     """The addresses of users."""
 
     def __init__(
-        self, db: Database, clock: Clock, sessions: EmailValidation | None, identity: IdentityServers
+        self, db: Database, clock: Clock, sessions: Sequence[AddressValidation], identity: IdentityServers
     ) -> None:
         self._db = db
         self._clock = clock
@@ -39,10 +41,14 @@ class Threepids:
             ThreepidInUse: it is somebody else's.
         """
         check_secret(client_secret)
-        if self._sessions is None:
-            raise Forbidden("this server sends no mail", errcode="M_THREEPID_AUTH_FAILED")
-        proved = await self._sessions.redeem(Purpose.ADDITION, sid, client_secret)
-        await self._db.run(_add, user_id, proved)
+        for sessions in self._sessions:
+            try:
+                proved = await sessions.redeem(Purpose.ADDITION, sid, client_secret)
+            except Forbidden:
+                continue
+            await self._db.run(_add, user_id, proved)
+            return
+        raise Forbidden("this address has not been confirmed yet", errcode="M_THREEPID_AUTH_FAILED")
 
     async def add_from(
         self, user_id: UserID, id_server: str, access_token: str, sid: str, client_secret: str

@@ -1,4 +1,4 @@
-"""`m.login.email.identity`: an address that was confirmed stands for its owner.
+"""`m.login.email.identity` and `m.login.msisdn`: an address that was confirmed stands for its owner.
 
 Spec: https://spec.matrix.org/v1.19/client-server-api/#email-based-identity--homeserver
 """
@@ -10,8 +10,7 @@ from typing import Any
 
 from homeserver.errors import BadJson, Forbidden, MissingParam
 from homeserver.users.interactive_auth import StageRefused
-from homeserver.users.mail.validation import EmailValidation, Purpose
-from homeserver.users.registration_policy import EMAIL
+from homeserver.users.mail.validation import AddressValidation, Purpose
 from homeserver.users.stages import BaseStage
 from storage.uia import AuthSession
 
@@ -21,12 +20,11 @@ _PURPOSES = {
 }
 
 
-class EmailStage(BaseStage):
-    """Passed with a session of `EmailValidation` that was begun for the same request."""
+class AddressStage(BaseStage):
+    """Passed with a session of `AddressValidation` that was begun for the same request."""
 
-    type = EMAIL
-
-    def __init__(self, sessions: EmailValidation) -> None:
+    def __init__(self, type: str, sessions: AddressValidation) -> None:
+        self.type = type
         self._sessions = sessions
 
     async def check(self, auth: Mapping[str, Any], session: AuthSession) -> Any:

@@ -1,6 +1,6 @@
-"""Proving that an e-mail address is one's own, by the link in a mail.
+"""Proving that an e-mail address or a telephone number is one's own, by the link in a message.
 
-A client begins a session with a secret of its own; the mail's link ends it. Whoever has the session's ID and the
+A client begins a session with a secret of its own; the message's link ends it. Whoever has the session's ID and the
 secret may then use the proof, once, for what the session was begun for.
 Spec: https://spec.matrix.org/v1.19/client-server-api/#email-based-identity--homeserver
 """
@@ -27,7 +27,7 @@ from storage.tokens import hash_token
 from storage.transaction import Transaction
 from storage.validation import ValidationSession
 
-EMAIL = "email"
+EMAIL, PHONE = "email", "msisdn"
 SUBMIT = "/_hearth/client/email/submit_token"
 
 _is_secret = re.compile(r"[0-9a-zA-Z.=_-]{1,255}").fullmatch
@@ -55,7 +55,7 @@ class ThreepidDenied(Forbidden):
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """What a client says who wants a mail sent."""
+    """What a client says who wants a message sent; a telephone number is in its canonical form."""
 
     address: str
     client_secret: str
@@ -77,12 +77,20 @@ class ValidationPolicy:
     next_hosts: frozenset[str] = frozenset()
 
 
-class EmailValidation:
-    """The sessions."""
+class AddressValidation:
+    """The sessions, of one kind of address."""
 
     def __init__(
-        self, db: Database, clock: Clock, randomness: Randomness, mailer: Mailer, policy: ValidationPolicy
+        self,
+        db: Database,
+        clock: Clock,
+        randomness: Randomness,
+        mailer: Mailer,
+        policy: ValidationPolicy,
+        *,
+        medium: str = EMAIL,
     ) -> None:
+        self._medium = medium
         self._db = db
         self._clock = clock
         self._randomness = randomness
@@ -90,7 +98,7 @@ class EmailValidation:
         self._policy = policy
 
     async def begin(self, purpose: Purpose, request: TokenRequest) -> str:
-        """Send a mail, unless this attempt's was sent before; the session's ID.
+        """Send a message, unless this attempt's was sent before; the session's ID.
 
         Raises:
             InvalidParam: the address or the secret cannot be one.
@@ -98,9 +106,11 @@ class EmailValidation:
             ThreepidInUse, ThreepidNotFound: according to the purpose, where the server tells that.
         """
         check_secret(request.client_secret)
-        address = canonical_email(check_address(request.address))
-        check_allowed(self._policy.allowed, address)
-        owner = await self._db.read(threepids.find_owner, EMAIL, address)
+        address = request.address
+        if self._medium == EMAIL:
+            address = canonical_email(check_address(address))
+        check_allowed(self._policy.allowed, address, medium=self._medium)
+        owner = await self._db.read(threepids.find_owner, self._medium, address)
         if (owner is None) == (purpose is Purpose.PASSWORD_RESET):
             if self._policy.hides_use:
                 return self._randomness.token(24)
@@ -154,13 +164,13 @@ class EmailValidation:
         now_ms = self._clock.now_ms()
         validation.delete_expired(txn, now_ms)
         secret_hash = hash_token(request.client_secret)
-        old = validation.find_same(txn, purpose.value, EMAIL, address, secret_hash)
+        old = validation.find_same(txn, purpose.value, self._medium, address, secret_hash)
         if old is not None and (old.validated_ms is not None or request.send_attempt <= old.send_attempt):
             return old, False
         session = ValidationSession(
             self._randomness.token(24) if old is None else old.sid,
             purpose.value,
-            EMAIL,
+            self._medium,
             address,
             secret_hash,
             hash_token(token),
@@ -181,7 +191,9 @@ class EmailValidation:
 
     def _redeem(self, txn: Transaction, purpose: Purpose, sid: str, client_secret: str) -> Threepid | None:
         session = self._find(txn, sid)
-        if session is None or session.validated_ms is None or session.purpose != purpose.value:
+        if session is None or session.validated_ms is None:
+            return None
+        if (session.purpose, session.medium) != (purpose.value, self._medium):
             return None
         if not hmac.compare_digest(session.secret_hash, hash_token(client_secret)):
             return None
@@ -193,13 +205,13 @@ class EmailValidation:
         return None if session is None or session.expires_ms <= self._clock.now_ms() else session
 
 
-def check_allowed(rules: Sequence[AllowedThreepid], address: str) -> None:
+def check_allowed(rules: Sequence[AllowedThreepid], address: str, *, medium: str = EMAIL) -> None:
     """Refuse an address that the server does not want.
 
     Raises:
         ThreepidDenied: it does not.
     """
-    if rules and not any(one.medium == EMAIL and re.fullmatch(one.pattern, address) for one in rules):
+    if rules and not any(one.medium == medium and re.fullmatch(one.pattern, address) for one in rules):
         raise ThreepidDenied("this address may not be used here")
 
 
