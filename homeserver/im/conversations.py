@@ -218,6 +218,11 @@ class Conversations:
         """
         counted = await self._load(user_id, cid)
         check_changes(changes, self._clock.now_ms())
+        if "mute_until" in changes and "muted" not in changes:
+            muted = (await self._muting.of(user_id)).get(cid)
+            if muted is None:
+                raise InvalidParam("mute_until: the conversation is not muted")
+            changes = {**changes, "muted": muted}
         if "pinned" in changes or "order" in changes:
             pinned = changes.get("pinned", counted.listed.mine.pinned)
             await self._pin(user_id, cid, changes.get("order"), pinned=pinned)

@@ -16,7 +16,7 @@ from homeserver.im.message_views import MessageViews, mark_late
 from homeserver.rooms.access import RoomAccess
 from homeserver.rooms.history import History
 from homeserver.rooms.live_room import LiveRoom, ReceiptKey
-from homeserver.rooms.loading import timeline_events
+from homeserver.rooms.loading import event_of, timeline_events
 from homeserver.rooms.timeline import TimelineEvent
 from storage import events as event_rows
 from storage import im_conversations, im_deliveries, im_messages
@@ -60,13 +60,13 @@ class MessageReading:
             raise InvalidParam("before_seq, after_seq and around exclude one another")
         sight = await self._access.sight(cid, who.user_id)
         room = sight.room
-        found, span = await self._db.read(_page, room, wanted, sight.position)
+        found, span, before = await self._db.read(_page, room, wanted, sight.position)
         for _ in range(MAX_FETCHES):
             if not _reaches_back(wanted, found) or not await self._history.fetch_earlier(room):
                 break
-            found, span = await self._db.read(_page, room, wanted, sight.position)
+            found, span, before = await self._db.read(_page, room, wanted, sight.position)
         items = await self._views.show(room, who.user_id, who.device_id, found)
-        mark_late(items)
+        mark_late(items, before)
         answer: dict[str, Any] = {"items": items}
         if found:
             first, last = found[0].seq, found[-1].seq
@@ -165,12 +165,13 @@ def _reaches_back(wanted: Span, found: Sequence[TimelineEvent]) -> bool:
 
 def _page(
     txn: Transaction, room: LiveRoom, wanted: Span, until: int
-) -> tuple[list[TimelineEvent], tuple[int, int]]:
+) -> tuple[list[TimelineEvent], tuple[int, int], int]:
+    """The messages, the room's first and last numbers, and when the message before these was sent."""
     number = txn.find_interned(room.room_id)
     assert number is not None
     span = im_messages.span(txn, number)
     if span is None:
-        return [], (0, 0)
+        return [], (0, 0), 0
     limit = wanted.limit
     if wanted.after is not None:
         first, last = wanted.after + 1, wanted.after + limit
@@ -180,7 +181,9 @@ def _page(
         last = span[1] if wanted.before is None else min(wanted.before - 1, span[1])
         first = last - limit + 1
     rows = [row for row in event_rows.by_seq(txn, number, first, last) if (row.position or 0) <= until]
-    return timeline_events(txn, rows, room.version), span
+    before = event_rows.by_seq(txn, number, first - 1, first - 1)
+    sent_ms = event_of(before[0], room.version).origin_server_ts if before else 0
+    return timeline_events(txn, rows, room.version), span, sent_ms
 
 
 def _across(

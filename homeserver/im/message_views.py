@@ -40,6 +40,10 @@ class MessageViews:
         self._ignoring = ignoring
         self._recall_window_ms = recall_window_ms
 
+    async def ignored(self, user_id: UserID) -> frozenset[UserID]:
+        """Whom the user ignores."""
+        return await self._ignoring.load_ignored(user_id)
+
     async def show(
         self,
         room: LiveRoom,
@@ -130,9 +134,11 @@ class MessageViews:
         return item
 
 
-def mark_late(items: Sequence[dict[str, Any]]) -> None:
-    """Note which messages, in order of arrival, are much older than the one before: a cut has healed."""
-    before = 0
+def mark_late(items: Sequence[dict[str, Any]], before: int = 0) -> None:
+    """Note which messages, in order of arrival, are much older than what came before: a cut has healed.
+
+    `before` is the time (ms) of the event before the first of them.
+    """
     for item in items:
         ts = item.get("ts")
         if ts is not None:

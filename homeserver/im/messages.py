@@ -168,8 +168,8 @@ class Messages:
         if entry.redacted_because is None:
             await self._sending.redaction(room.room_id, who.user_id, event_id, {})
 
-    async def react(self, who: Requester, event_id: EventID, key: str) -> EventID | None:
-        """Put a key on a message; a second time changes nothing."""
+    async def react(self, who: Requester, event_id: EventID, key: str) -> tuple[EventID | None, bool]:
+        """Put a key on a message: the reaction's ID, and whether it was there already."""
         if not 0 < len(key) <= 64:
             raise InvalidParam("a reaction has between 1 and 64 characters")
         room, entry = await self._access.event_anywhere(event_id, who.user_id)
@@ -178,11 +178,12 @@ class Messages:
         await self._speaking.check(room, who.user_id, in_clear=False)
         relation = {"rel_type": "m.annotation", "event_id": event_id, "key": key}
         try:
-            return await self._sending.message(
-                room.room_id, who.user_id, "m.reaction", {"m.relates_to": relation}
-            )
+            content = {"m.relates_to": relation}
+            return await self._sending.message(room.room_id, who.user_id, "m.reaction", content), False
         except DuplicateAnnotation:
-            return None
+            found = await self._db.read(im_messages.reactions, [event_id], who.user_id)
+            mine = (each.mine for each in found.get(event_id, []) if each.key == key)
+            return next(mine, None), True
 
     async def take_reaction(self, who: Requester, event_id: EventID, key: str) -> None:
         """Take one's reaction away; `key` is what was put on the message, or the reaction's event ID.

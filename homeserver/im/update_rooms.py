@@ -9,7 +9,7 @@ from homeserver.ids import RoomID, UserID
 from homeserver.im import update_frames, update_groups, update_moments
 from homeserver.im.follower import Follower
 from homeserver.im.group_shapes import GROUP
-from homeserver.im.message_views import MessageViews
+from homeserver.im.message_views import MessageViews, mark_late
 from homeserver.im.moment_shapes import MOMENTS
 from homeserver.im.update_frames import Frame
 from homeserver.rooms.live_room import LiveRoom
@@ -79,6 +79,7 @@ class RoomUpdates:
         # Whatever relates to one of them came after it, and so is among them as well.
         related = any("m.relates_to" in entry.event.content for entry in events)
         items = await self._views.show(room, user_id, request.device_id, events, related=related)
+        mark_late(items, _said_before(room, events))
         targets = await self._targets(room, events)
         shown = await self._views.show(room, user_id, request.device_id, list(targets.values()))
         target_items = dict(zip(targets, shown, strict=True))
@@ -161,6 +162,9 @@ class RoomUpdates:
     async def _outside(self, request: SyncRequest, room_id: RoomID, view: RoomView) -> RoomUpdate:
         """The user is invited, has knocked, or is not in the room any more."""
         user_id, update = request.user_id, RoomUpdate(is_changed=view.previous == "join")
+        if view.membership == "invite" and view.sender in await self._views.ignored(user_id):
+            # Whoever is blocked may ask, and nobody hears it.
+            return update
         frames = await self._friend(user_id, room_id, view.since)
         if frames:
             update.frames += frames
@@ -198,6 +202,15 @@ class RoomUpdates:
 def _since(request: SyncRequest) -> StreamToken:
     assert request.since is not None, "who has no token yet is told nothing but one"
     return request.since
+
+
+def _said_before(room: LiveRoom, events: Sequence[TimelineEvent]) -> int:
+    """When the event before these says that it was sent; 0 if it is not in memory."""
+    if not events:
+        return 0
+    earlier = (each for each in reversed(room.timeline) if each.position < events[0].position)
+    entry = next(earlier, None)
+    return 0 if entry is None else entry.event.origin_server_ts
 
 
 def _last_move(events: Sequence[TimelineEvent]) -> int | None:

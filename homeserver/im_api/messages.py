@@ -124,8 +124,9 @@ class MessageEndpoints:
     @endpoint("POST", "/im/v1/messages/{event_id}/reactions", rate_limit=SEND, suspended=False)
     async def react_to_message(self, who: Requester, event_id: EventID, body: ReactBody) -> dict[str, Any]:
         """Put a reaction on a message."""
-        reaction_id = await self._messages.react(who, event_id, body.key)
-        return {"deduplicated": True} if reaction_id is None else {"reaction_id": reaction_id}
+        reaction_id, is_known = await self._messages.react(who, event_id, body.key)
+        answer: dict[str, Any] = {"reaction_id": reaction_id}
+        return answer | {"deduplicated": True} if is_known else answer
 
     @endpoint("DELETE", "/im/v1/messages/{event_id}/reactions/{key}", rate_limit=REST)
     async def take_reaction(self, who: Requester, event_id: EventID, key: str) -> Empty:

@@ -18,11 +18,11 @@ def fits(frame: Frame, kind: str, wanted: dict[str, Any]) -> bool:
 
 
 class ImSocket(Socket):
-    """One socket of the IM API. `token` is the last token that it was told."""
+    """One socket of the IM API. `token` is the last token that it was told, `kept` what nobody has asked for yet."""
 
     def __init__(self, server: Server, headers: dict[str, str] | None = None, **query: str) -> None:
         self.token = ""
-        self._kept: list[Frame] = []
+        self.kept: list[Frame] = []
         self._count = 0
         super().__init__(server, f"/im/v1/ws?{urlencode(query)}", headers or {})
 
@@ -34,17 +34,17 @@ class ImSocket(Socket):
 
     async def hears(self, kind: str, **wanted: Any) -> Frame:
         """Wait for a frame like this; frames before it are kept for later."""
-        for frame in self._kept:
+        for frame in self.kept:
             if fits(frame, kind, wanted):
-                self._kept.remove(frame)
+                self.kept.remove(frame)
                 return frame
         while not fits(frame := await self.hears_next(), kind, wanted):
-            self._kept.append(frame)
+            self.kept.append(frame)
         return frame
 
     async def catches_up(self) -> list[Frame]:
         """Everything up to the next token, beside what was kept."""
-        frames, self._kept = self._kept, []
+        frames, self.kept = self.kept, []
         while (frame := await self.hears_next())["type"] != "token":
             frames.append(frame)
         return frames
@@ -55,7 +55,7 @@ class ImSocket(Socket):
         request_id = f"r{self._count}"
         self.sends({"op": op, "id": request_id, **params})
         while (frame := await self.hears_next()).get("id") != request_id:
-            self._kept.append(frame)
+            self.kept.append(frame)
         return frame
 
     async def is_refused(self, op: str, errcode: str, **params: Any) -> None:

@@ -7,7 +7,7 @@ a server came is history that it fetches when somebody reads it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,6 +21,7 @@ from storage.transaction import Transaction
 from tests.simulation.actions import Chronicle
 from tests.simulation.world import SimulatedServer, World
 
+_SAID = "m.room.message"
 _KEPT_OUT = EventFlag.REJECTED | EventFlag.SOFT_FAILED
 
 
@@ -76,6 +77,8 @@ async def _faults_of_room(world: World, chronicle: Chronicle, room: str) -> list
             for user in sorted(told.keys() | kept.keys())
             if told.get(user) != kept.get(user)
         ]
+        numbers = await server.homeserver.surroundings.database.read(_numbers, room)
+        faults += [f"{server.name}: {fault}" for fault in _faults_of_numbers(numbers)]
     return [f"{room}: {fault}" for fault in faults]
 
 
@@ -106,6 +109,19 @@ async def _strangers(world: World, room: str, inside: Iterable[SimulatedServer])
             own = await home.room(room)
             if own is None or not own.is_joined(user):
                 faults.append(f"{user} is in it on {server.name} and not at home")
+    return faults
+
+
+def _faults_of_numbers(numbers: Sequence[tuple[str, str, int | None]]) -> list[str]:
+    """A room's sequence numbers have no gap, and every message has one."""
+    faults = [
+        f"the message {event_id} has no number"
+        for event_id, kind, seq in numbers
+        if seq is None and kind == _SAID
+    ]
+    seqs = sorted(seq for _, _, seq in numbers if seq is not None)
+    if seqs and seqs != list(range(seqs[0], seqs[0] + len(seqs))):
+        faults.append(f"the sequence numbers have gaps or repeat: {seqs}")
     return faults
 
 
@@ -211,3 +227,13 @@ def _faults_of_messages(world: World, chronicle: Chronicle) -> list[str]:
         if times > 1 or (is_acknowledged and times != 1):
             faults.append(f"message {number} of {sender.user_id} reached {recipient.user_id} {times} times")
     return faults
+
+
+def _numbers(txn: Transaction, room: str) -> list[tuple[str, str, int | None]]:
+    """(event ID, type, sequence number) of what the room shows; edits, which take no number, are not among it."""
+    rows = txn.all(
+        "SELECT e.event_id, n.value, e.seq, e.json FROM events e JOIN names n ON n.nid = e.type WHERE e.room = ?"
+        " AND e.position IS NOT NULL AND e.flags & 7 = 0",
+        txn.find_interned(room),
+    )
+    return [(str(each), str(kind), seq) for each, kind, seq, json in rows if b"m.replace" not in bytes(json)]

@@ -120,6 +120,7 @@ async def test_what_is_anothers_is_not_for_strangers(
         ("PATCH", "/conversations/{room}", {"pinned": True, "order": 7}, "M_INVALID_PARAM"),
         ("PATCH", "/conversations/{room}", {"muted": "loud"}, "M_BAD_JSON"),
         ("PATCH", "/conversations/{room}", {"muted": "all", "mute_until": 1}, "M_INVALID_PARAM"),
+        ("PATCH", "/conversations/{room}", {"mute_until": 1_700_000_900_000}, "M_INVALID_PARAM"),
         ("PATCH", "/conversations/{room}", {"pinned": True, "draft": "x" * 10_001}, "M_INVALID_PARAM"),
         ("PUT", "/conversations/{room}/read", {"seq": 10_000}, "M_NOT_FOUND"),
         ("PUT", "/conversations/{room}/read", {"seq": "last"}, "M_BAD_JSON"),

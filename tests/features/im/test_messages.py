@@ -77,8 +77,9 @@ async def test_reply_edit_react_forward_mention(ann: ImUser, ben: ImUser, cat: I
     await ann.says(room, "now", mentions=[ben.user_id])
     assert (await ben.conversation(room))["mention_count"] == 1
     await ann.call("PATCH", f"/messages/{said['event_id']}", {"body": "coffee?"})
-    await ben.call("POST", f"/messages/{said['event_id']}/reactions", {"key": "👍"})
-    assert (await ben.call("POST", f"/messages/{said['event_id']}/reactions", {"key": "👍"}))["deduplicated"]
+    path = f"/messages/{said['event_id']}/reactions"
+    first = await ben.call("POST", path, {"key": "👍"})
+    assert await ben.call("POST", path, {"key": "👍"}) == first | {"deduplicated": True}
     shown = await ben.call("GET", f"/messages/{said['event_id']}")
     assert shown["body"] == "coffee?" and shown["edited_ts"]
     assert shown["reactions"] == [{"key": "👍", "count": 1, "mine": True}]

@@ -181,6 +181,17 @@ async def test_friendship(server: Server, ann: ImUser, ben: ImUser) -> None:
     assert (await bens.hears("friend.removed"))["user_id"] == ann.user_id
 
 
+async def test_who_is_blocked_is_not_heard(server: Server, ann: ImUser, ben: ImUser) -> None:
+    await ben.call("PUT", f"/blocks/{ann.user_id}")
+    bens = await follows(server, ben)
+    await ann.stock.creates_room(inviting=ben.stock, is_direct=True)
+    await ann.stock.creates_room(inviting=ben.stock, name="Club")
+    await server.passes(1)
+    assert (await bens.does("ping"))["type"] == "ok"
+    kinds = {frame["type"] for frame in bens.kept}
+    assert not kinds & {"friend.request", "group.invitation", "message"}
+
+
 async def test_a_rejected_request(server: Server, ann: ImUser, ben: ImUser) -> None:
     asked = await ann.asks(ben)
     anns = await follows(server, ann)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.features.federation.conftest import make_peer, network, one, two
+from tests.harness.im_stream import Poller
 from tests.harness.im_user import ImUser
 from tests.harness.network import Network
 from tests.harness.server import Server
@@ -58,6 +59,8 @@ async def test_what_arrives_late_stands_where_it_arrived(one: Server, two: Serve
     room = await ann.stock.creates_room(public=True)
     await ben.stock.joins(room, via=["one.test"])
     await ann.stock.sees(room, member={ben.stock: "join"})
+    poller = Poller(ann)
+    await poller.polls()
     network.cut("one.test", "two.test")
     await ben.says(room, "from the other side")
     await one.passes(10 * 60)
@@ -67,6 +70,10 @@ async def test_what_arrives_late_stands_where_it_arrived(one: Server, two: Serve
     page = await ann.history(room, limit=2)
     assert [item["seq"] for item in page["items"]] == [last["seq"], last["seq"] + 1]
     assert page["items"][1]["late"] and page["items"][1]["body"] == "from the other side"
+    (alone,) = (await ann.history(room, limit=1))["items"]
+    assert alone["late"]
+    heard = [frame["message"].get("late") for frame in await poller.polls() if frame["type"] == "message"]
+    assert heard == [None, True]
 
 
 async def test_members_keep_their_place_after_a_restart(server: Server, ann: ImUser, ben: ImUser) -> None:
