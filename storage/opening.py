@@ -11,7 +11,7 @@ from homeserver.runtime.notifier import Notifier
 from storage.connection import Connection
 from storage.database import Database
 from storage.migrations import migrate
-from storage.sqlite import MEMORY, SqliteConnection, make_directory
+from storage.sqlite import MEMORY, SqliteConnection, make_place
 from storage.worker import Worker
 
 DEFAULT_PATH = "homeserver.db"
@@ -34,7 +34,7 @@ def open_sqlite(
     path: str, clock: Clock, notifier: Notifier, worker: Worker, *, image: bytes | None = None
 ) -> Database:
     """Open the file at `path`; `":memory:"` is for an `InlineWorker`, and may begin as a copy of `image`."""
-    make_directory(path)
+    make_place(path)
     writer = SqliteConnection(path)
     if image is not None:
         writer.load_image(image)

@@ -148,9 +148,19 @@ class SqliteConnection:
         self._connection.deserialize(image)
 
 
-def make_directory(path: str) -> None:
-    if path != MEMORY:
+def make_place(path: str) -> None:
+    """Make the file, which nobody but its owner may read, and where it lies.
+
+    Raises:
+        DatabaseUnavailable: that is not possible here.
+    """
+    if path == MEMORY:
+        return
+    try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).touch(mode=0o600, exist_ok=True)
+    except OSError as error:
+        raise DatabaseUnavailable(f"cannot open the database {path}: {error}") from error
 
 
 @lru_cache(maxsize=1024)

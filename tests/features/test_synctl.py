@@ -147,6 +147,7 @@ def test_generated_files_are_private_and_never_overwritten(operator: Operator) -
 def test_a_taken_port_changes_nothing(operator: Operator, tmp_path: Path) -> None:
     operator.configures()
     operator.says("start")
+    assert stat.S_IMODE((operator.directory / "homeserver.db").stat().st_mode) == 0o600
     other = Operator(tmp_path / "other")
     other.port = operator.port
     other.configures()

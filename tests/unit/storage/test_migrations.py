@@ -34,8 +34,17 @@ async def test_an_empty_database_gets_the_whole_schema(
 async def test_a_newer_database_is_refused(
     database: Database, engine: Engine, clock: Clock, notifier: Notifier
 ) -> None:
-    await database.run(lambda txn: txn.insert("schema_version", ("number", "name"), (9999, "flying_cars")))
+    row = (9999, "flying_cars", "")
+    await database.run(lambda txn: txn.insert("schema_version", ("number", "name", "digest"), row))
     with pytest.raises(SchemaMismatch, match="9999_flying_cars"):
+        engine.open(clock, notifier, InlineWorker(clock))
+
+
+async def test_a_database_of_another_text_is_refused(
+    database: Database, engine: Engine, clock: Clock, notifier: Notifier
+) -> None:
+    await database.run(lambda txn: txn.execute("UPDATE schema_version SET digest = 'x' WHERE number = 2"))
+    with pytest.raises(SchemaMismatch, match="0002_rooms is another"):
         engine.open(clock, notifier, InlineWorker(clock))
 
 
