@@ -7,9 +7,6 @@ import pytest
 from tests.harness.client import segment
 from tests.harness.refusals import refused
 from tests.interop.peer.people import Person
-from tests.interop.peer.test_rooms import VERSIONS, they_agree, they_meet
-
-HEALS_WITHIN_MS = 60_000
 
 
 async def everything_said(person: Person, room: str) -> list[str]:
@@ -23,6 +20,15 @@ async def everything_said(person: Person, room: str) -> list[str]:
         if token is None:
             return bodies[::-1]
     raise AssertionError(f"{room} has no beginning")
+
+
+async def knows_all(person: Person, room: str, bodies: set[str]) -> None:
+    """Page back until nothing of it is missing: Synapse fills gaps of many events beside the answer."""
+
+    async def missing() -> set[str]:
+        return bodies - set(await everything_said(person, room))
+
+    await person.waits_for(missing, set())
 
 
 @pytest.mark.parametrize("version", ["6", "10", "12"])
@@ -102,50 +108,3 @@ async def test_rooms_and_aliases_are_looked_up_across(host: Person, guest: Perso
     await host.request("DELETE", f"/directory/room/{segment(alias)}")
     with refused("M_NOT_FOUND", 404):
         await guest.request("GET", f"/directory/room/{segment(alias)}")
-
-
-async def test_both_agree_after_a_parting(host: Person, guest: Person) -> None:
-    """One server is down while the other's people go on, then the other way round; both end with the same rooms."""
-    rooms = [await they_meet_as_peers(host, guest, version) for version in VERSIONS]
-    here, there = host.place.process, guest.place.process
-    there.stop()
-    for room in rooms:
-        for number in range(12):
-            await host.says(room, f"host {number}")
-        await host.sets(room, "m.room.topic", {"topic": "the host's"})
-        await host.sets(room, "m.room.name", {"name": "the host's"})
-    here.stop()
-    there.start()
-    for room in rooms:
-        for number in range(12):
-            await guest.says(room, f"guest {number}")
-        await guest.sets(room, "m.room.topic", {"topic": "the guest's"})
-        await guest.sets(room, "m.room.avatar", {"url": "mxc://localhost/guest"})
-    here.start()
-    for room in rooms:
-        await host.says(room, "and now?")
-        await guest.sees(room, "and now?", within_ms=HEALS_WITHIN_MS)
-        await guest.says(room, "there you are")
-        await host.sees(room, "there you are", within_ms=HEALS_WITHIN_MS)
-    both = {f"{who} {number}" for who in ("host", "guest") for number in range(12)}
-    for room in rooms:
-        await they_agree(room, host, guest)
-        for person in (host, guest):
-            await knows_all(person, room, both)
-
-
-async def knows_all(person: Person, room: str, bodies: set[str]) -> None:
-    """Page back until nothing of it is missing: Synapse fills gaps of many events beside the answer."""
-
-    async def missing() -> set[str]:
-        return bodies - set(await everything_said(person, room))
-
-    await person.waits_for(missing, set())
-
-
-async def they_meet_as_peers(host: Person, guest: Person, version: str) -> str:
-    """A room in which the guest may change the state too."""
-    levels = {"users": {guest.user_id: 50}}
-    if version != "12":
-        levels["users"][host.user_id] = 100
-    return await they_meet(host, guest, version, power_level_content_override=levels)

@@ -24,6 +24,14 @@ async def they_meet(host: Person, guest: Person, version: str | None = None, **o
     return room
 
 
+async def they_meet_as_peers(host: Person, guest: Person, version: str) -> str:
+    """A room in which the guest may change the state too."""
+    levels = {"users": {guest.user_id: 50}}
+    if version != "12":
+        levels["users"][host.user_id] = 100
+    return await they_meet(host, guest, version, power_level_content_override=levels)
+
+
 async def they_agree(room: str, host: Person, guest: Person) -> None:
     """Both servers have the same state events, once what is under way has arrived."""
 
