@@ -66,3 +66,7 @@ def test_two_people_talk(workshop: Path, live_server: ServerProcess) -> None:
 
 def test_two_people_talk_encrypted_verify_and_restore(workshop: Path, live_server: ServerProcess) -> None:
     assert walk(workshop, "encrypted", live_server).endswith("done\n")
+
+
+def test_two_people_organise_a_party(workshop: Path, live_server: ServerProcess) -> None:
+    assert walk(workshop, "organised", live_server).endswith("done\n")
