@@ -65,8 +65,12 @@ class SyncServices:
         self.feeds = Feeds(db, rooms.rooms, notifier, server_name=server_name)
         self.own_data = StoredOwnData(db, notifier, rooms.rules)
         self.fragments = Fragments(config.caches.fragments_bytes)
-        self.sections = RoomSections(rooms.history, rooms.state_at, self.fragments, LazyMembers())
-        self.departed = DepartedSections(rooms.rooms, rooms.history, rooms.state_at, rooms.stripped)
+        self.sections = RoomSections(
+            rooms.history, rooms.state_at, rooms.bundles, self.fragments, LazyMembers()
+        )
+        self.departed = DepartedSections(
+            rooms.rooms, rooms.history, rooms.state_at, rooms.stripped, rooms.bundles
+        )
         self.composer = Composer(
             rooms.rooms,
             notifier,

@@ -34,6 +34,7 @@ class _ClientEvent(msgspec.Struct, omit_defaults=True):
 
 
 _decode_raw_content = msgspec.json.Decoder(_RawContent).decode
+_decode_names = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -74,3 +75,10 @@ def client_event_json(event: Event, unsigned: Mapping[str, Any] | None = None) -
             msgspec.UNSET if state_key is None else state_key,
         )
     )
+
+
+def federation_event_json(event: Event) -> bytes:
+    """The event as servers pass it on, for the clients that ask for this format; its ID is told in every version."""
+    if "event_id" in _decode_names(event.json):
+        return event.json
+    return b'{"event_id":%b,%b' % (_encode(event.event_id), event.json[1:])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import msgspec
 
 from homeserver.events.client_format import client_event, client_event_json
 from homeserver.events.event import Event
+from homeserver.events.relations import BUNDLED, parse_relation
 from homeserver.events.state_tree import NodeHash
 from homeserver.ids import DeviceID, EventID, UserID
 
@@ -170,7 +171,25 @@ class Timeline:
     def __init__(self, events: list[TimelineEvent], start: int) -> None:
         self._events = deque(events)
         self._by_id = {event.event.event_id: event for event in events}
+        self._bundled: set[EventID] | None = None
         self.start = start
+
+    @property
+    def bundled(self) -> Collection[EventID]:
+        """The events to which some of these relate in a way that is bundled; a few too many at times."""
+        if self._bundled is None or len(self._bundled) > 2 * TIMELINE_EVENTS:
+            self._bundled = set()
+            for event in self._events:
+                self._note_relation(self._bundled, event)
+        return self._bundled
+
+    @staticmethod
+    def _note_relation(bundled: set[EventID], event: TimelineEvent) -> None:
+        if b'"m.relates_to"' not in event.event.json:
+            return
+        relation = parse_relation(event.event.content)
+        if relation is not None and relation.event_id is not None and relation.rel_type in BUNDLED:
+            bundled.add(relation.event_id)
 
     def __len__(self) -> int:
         return len(self._events)
@@ -184,6 +203,8 @@ class Timeline:
     def append(self, event: TimelineEvent) -> None:
         self._events.append(event)
         self._by_id[event.event.event_id] = event
+        if self._bundled is not None:
+            self._note_relation(self._bundled, event)
         while len(self._events) > TIMELINE_EVENTS:
             oldest = self._events.popleft()
             self.start = oldest.position

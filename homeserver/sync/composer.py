@@ -159,7 +159,7 @@ class Composer:
                 break
         shown = [await self._joined(request, *each, until, ignored, account_data) for each in joined]
         sections: list[bytes] = [section for section in shown if section]
-        departed = await self._departed.sections(feed, request, moved, until, ignored)
+        departed = await self._departed.sections(feed, request, moved, until, ignored, account_data)
         parts: list[bytes] = []
         if global_data:
             parts.append(b'"account_data":{"events":[%b]}' % b",".join(global_data))

@@ -35,10 +35,12 @@ class LazyMembers:
         is_first: bool,
         redundant: bool,
         after_end: bool = False,
+        summarised: bool = False,
     ) -> dict[StateKey, Event]:
         """The state without the members that nobody in `timeline` is, and with those who are and were not sent.
 
         With `after_end` it is the state after the timeline, and clients do not take state from the timeline itself.
+        Whoever is `summarised` as a hero is told of as well.
         """
         sent = self._known(user_id, device_id, room.room_id, forget=is_first)
         in_timeline = {event.event.key for event in timeline if event.event.key is not None}
@@ -46,6 +48,7 @@ class LazyMembers:
         needed = {event.event.sender for event in timeline}
         if is_first:
             needed.add(user_id)
+        if is_first or summarised:
             needed.update(UserID(hero) for hero in heroes(room.state, user_id))
         if after_end:
             needed.update(UserID(user) for kind, user in in_timeline if kind == "m.room.member")

@@ -6,19 +6,17 @@ Spec: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3sync
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
-from homeserver.events.client_format import client_event_json
+from homeserver.events.client_format import client_event_json, federation_event_json
 from homeserver.events.event import Event
 from homeserver.events.heroes import heroes
-from homeserver.events.state_tree import NodeHash
 from homeserver.ids import StateKey, UserID
+from homeserver.rooms.bundles import Bundles
 from homeserver.rooms.history import History
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.state_at import StateAt
-from homeserver.rooms.timeline import TimelineEvent
 from homeserver.rooms.tokens import StreamToken
 from homeserver.rooms.unread import UnreadCounts
 from homeserver.sync.ephemeral import receipt_event, receipts_after, typing_event
@@ -26,6 +24,7 @@ from homeserver.sync.feeds import RoomView
 from homeserver.sync.fragments import Fragment, FragmentKey, Fragments
 from homeserver.sync.lazy_members import LazyMembers
 from homeserver.sync.request import SyncRequest
+from homeserver.sync.windows import Window, settle
 from storage.concealment import Concealment
 
 _encode = msgspec.json.encode
@@ -59,22 +58,26 @@ class Look:
         self.is_first = since is None or view.joined_at > since.position
         self.after = -1 if since is None or self.is_first else since.position
 
-
-@dataclass(slots=True)
-class Window:
-    """The part of a timeline that an answer carries. `start` is the first event's predecessor in the log."""
-
-    events: list[TimelineEvent]
-    limited: bool
-    start: int
+    @property
+    def is_summarised(self) -> bool:
+        """Whether the answer says anew who is in the room."""
+        return self.is_first or self.room.state_position > self.after
 
 
 class RoomSections:
     """Builds the sections of joined rooms."""
 
-    def __init__(self, history: History, state_at: StateAt, fragments: Fragments, lazy: LazyMembers) -> None:
+    def __init__(
+        self,
+        history: History,
+        state_at: StateAt,
+        bundles: Bundles,
+        fragments: Fragments,
+        lazy: LazyMembers,
+    ) -> None:
         self._history = history
         self._state_at = state_at
+        self._bundles = bundles
         self._fragments = fragments
         self._lazy = lazy
 
@@ -91,7 +94,7 @@ class RoomSections:
             return fragment.json
         if look.is_first or request.full_state:
             return None
-        if look.after < room.completed_at:
+        if look.after < room.completed_at or request.filter.is_federation_format:
             return None
         events = room.timeline.between(look.after, look.until.position)
         if events is None or (events and events[0].event.state_key is not None):
@@ -109,12 +112,12 @@ class RoomSections:
         state = _matching(look, states) if states and request.wants_state_after else {}
         if wanted.lazy_members:
             state = self._reduce(look, window, state)
-        section = self._encode(look, window, state.values(), personal=is_own)
+        section = self._encode(look, window, _plain(look, window), state.values())
         return section if is_own or wanted.lazy_members else self._keep(key, look, section)
 
     async def build(self, look: Look) -> bytes:
         """The shared part of the section, with the help of the database."""
-        shared = _is_shareable(look) and not _holds_own(look)
+        shared = _is_shareable(look) and not _holds_own(look) and not _may_bundle(look)
         lazy = look.request.filter.room.lazy_members
         key = _key(look)
         if shared and not lazy and (fragment := self._fragments.find(key)) is not None:
@@ -123,7 +126,7 @@ class RoomSections:
         state = await self._state(look, window)
         if lazy:
             state = self._reduce(look, window, state)
-        section = self._encode(look, window, state.values(), personal=not shared)
+        section = self._encode(look, window, await self._shown(look, window), state.values())
         return self._keep(key, look, section) if shared and not lazy else section
 
     def _reduce(self, look: Look, window: Window, state: dict[StateKey, Event]) -> dict[StateKey, Event]:
@@ -138,6 +141,7 @@ class RoomSections:
             is_first=look.is_first or request.full_state,
             redundant=request.filter.room.redundant_members,
             after_end=request.wants_state_after,
+            summarised=look.is_summarised,
         )
 
     def _keep(self, key: FragmentKey, look: Look, section: bytes) -> bytes:
@@ -161,43 +165,59 @@ class RoomSections:
         # A reader who has cleared the room is to drop what their client still has of it.
         cleared_at = 0 if look.concealed is None else look.concealed.cleared_at
         limited = found.more or (not look.is_first and cleared_at > look.after)
-        return Window(found.events, limited, start)
+        window = Window(found.events, limited, start)
+        if not look.request.wants_state_after:
+            end = await self._history.root_after(room, look.until.position)
+            await settle(self._state_at, room, window, room.root if end is None else end)
+        return window
+
+    async def _shown(self, look: Look, window: Window) -> list[bytes]:
+        """The events as the reader sees them: with aggregations where they may not know what relates to them."""
+        timeline = look.room.timeline
+        if look.request.filter.is_federation_format:
+            return [federation_event_json(event.event) for event in window.events]
+        if window.limited and any(
+            event.event.event_id in timeline.bundled or event.position <= timeline.start
+            for event in window.events
+        ):
+            return await self._bundles.json(
+                look.room, window.events, look.request.user_id, look.request.device_id
+            )
+        return _plain(look, window)
 
     async def _state(self, look: Look, window: Window) -> dict[StateKey, Event]:
         """The state that the answer must carry beside the timeline."""
         room, request = look.room, look.request
-        after_end = request.wants_state_after
+        # An empty timeline starts at its end.
+        root = None if request.wants_state_after else window.first_root
+        if root is None:
+            root = room.root
         if look.is_first or request.full_state:
-            first = None if after_end else _first_root(window)
-            full = room.state if first is None else await self._state_at.at(room, first)
-            return _matching(look, full)
+            return _matching(look, {**await self._state_at.at(room, root), **window.hidden})
         old = await self._history.root_after(room, look.after)
-        first = None if after_end else _first_root(window)
-        new = room.root if first is None else first
         if old is None:
-            return {}
-        changes = await self._state_at.between(room, old, new)
+            return _matching(look, window.hidden)
+        changes = await self._state_at.between(room, old, root)
         changed = {key: event for key, event in changes.items() if event is not None}
         if look.after < room.completed_at:
             # The reader was told of the room when not all of its members were known.
-            full = await self._state_at.at(room, new)
+            full = await self._state_at.at(room, root)
             changed |= {key: event for key, event in full.items() if key[0] == "m.room.member"}
-        return _matching(look, changed)
+        return _matching(look, changed | window.hidden)
 
-    def _encode(self, look: Look, window: Window, state: Iterable[Event], *, personal: bool) -> bytes:
-        user, device = look.request.user_id, look.request.device_id
-        if personal:
-            timeline = b",".join([event.json_for(user, device) for event in window.events])
-        else:
-            timeline = b",".join([event.json for event in window.events])
+    @staticmethod
+    def _encode(look: Look, window: Window, shown: list[bytes], state: Iterable[Event]) -> bytes:
         parts = [
             b'"timeline":{"events":[',
-            timeline,
+            b",".join(shown),
             b'],"limited":true,"prev_batch":"s' if window.limited else b'],"limited":false,"prev_batch":"s',
             str(window.start).encode(),
             b'_0"}',
         ]
-        states = b",".join([client_event_json(event, None) for event in state])
+        if look.request.filter.is_federation_format:
+            states = b",".join([federation_event_json(event) for event in state])
+        else:
+            states = b",".join([client_event_json(event, None) for event in state])
         if states or look.request.wants_state_after:
             parts += [b',"', look.request.state_key.encode(), b'":{"events":[', states, b"]}"]
         return b"".join(parts)
@@ -210,7 +230,7 @@ class RoomSections:
             parts += [b',"ephemeral":{"events":[', b",".join(ephemeral), b"]}"]
         if account_data:
             parts += [b',"account_data":{"events":[', b",".join(account_data), b"]}"]
-        if look.is_first or look.room.state_position > look.after:
+        if look.is_summarised:
             parts += [b',"summary":', _encode(summary(look.room, look.request.user_id))]
         parts.append(_unread(look, counts))
         return b"".join(parts)
@@ -293,8 +313,20 @@ def _key(look: Look) -> FragmentKey:
     )
 
 
-def _first_root(window: Window) -> NodeHash | None:
-    return window.events[0].state_before if window.events else None
+def _plain(look: Look, window: Window) -> list[bytes]:
+    """The events as they are; those of the reader's own device with what only it is told."""
+    user, device = look.request.user_id, look.request.device_id
+    return [event.json_for(user, device) for event in window.events]
+
+
+def _may_bundle(look: Look) -> bool:
+    """Whether the timeline may have a gap before it, and then events with aggregations of the reader's own."""
+    timeline, limit = look.room.timeline, look.request.filter.room.timeline.limit
+    if not look.is_first:
+        events = timeline.between(look.after, look.until.position)
+        if events is not None and len(events) <= limit:
+            return False
+    return bool(timeline.bundled) or (timeline.start > 0 and limit > len(timeline))
 
 
 def _matching(look: Look, state: Mapping[StateKey, Event]) -> dict[StateKey, Event]:

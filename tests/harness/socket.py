@@ -53,6 +53,17 @@ class Socket:
     def status(self) -> int:
         return int(self.head.split(b" ", 2)[1]) if self.head else 0
 
+    @property
+    def has_message(self) -> bool:
+        """Whether a message has arrived that nobody has taken yet."""
+        return bool(self._messages)
+
+    def pongs(self) -> None:
+        """Answer every ping so far, for one who does not answer by itself."""
+        pings, self.pings = self.pings, []
+        for payload in pings:
+            self.sends(payload, opcode=PONG)
+
     def sends(self, message: Any, *, opcode: int = TEXT) -> None:
         """Send a frame: JSON, or raw bytes as they are."""
         payload = message if isinstance(message, bytes) else json.dumps(message).encode()
