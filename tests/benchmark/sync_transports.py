@@ -84,6 +84,11 @@ class Somebody:
         answer = await self.ask("POST", path, {"conn_id": connection, "lists": {"all": SLIDING_LIST}})
         return json.loads(answer)["pos"], answer
 
+    def follow_im(self) -> Any:
+        """The IM API's socket."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return self._http.ws_connect(f"{self.url}/im/v1/ws", headers=headers, max_msg_size=0)
+
     def follow(self) -> Any:
         return self._http.ws_connect(
             f"{self.url}{CLIENT}/stream?access_token={self.token}", protocols=("m.json",), max_msg_size=0
@@ -234,7 +239,13 @@ class Readers:
             self.read(answer)
 
     async def listen(self, user: Somebody, ready: asyncio.Event) -> None:
-        async with user.follow() as line:
+        await self._listen(user.follow(), ready)
+
+    async def listen_im(self, user: Somebody, ready: asyncio.Event) -> None:
+        await self._listen(user.follow_im(), ready)
+
+    async def _listen(self, opening: Any, ready: asyncio.Event) -> None:
+        async with opening as line:
             await line.receive()
             ready.set()
             async for message in line:
@@ -265,7 +276,12 @@ async def measure_delivery(readers: int, messages: int) -> None:
         _, alone = await cost(server, sends)
         print(f"send to {readers} members, nobody reads: CPU {alone / messages * 1000:.2f} ms")
         for _ in range(2):
-            for name, follow in (("socket", Readers.listen), ("long-poll", Readers.poll)):
+            followers = (
+                ("socket", Readers.listen),
+                ("IM socket", Readers.listen_im),
+                ("long-poll", Readers.poll),
+            )
+            for name, follow in followers:
                 counted = Readers(readers)
                 ready = [asyncio.Event() for _ in users]
                 tasks = [
