@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from homeserver.ids import RoomID, UserID
@@ -44,6 +45,20 @@ def find(txn: Transaction, user_id: str, room_id: str | None, type: str) -> byte
         "SELECT content FROM account_data WHERE user_name = ? AND room = ? AND type = ?", user, room, type
     )
     return None if content is None else bytes(content)
+
+
+def of_rooms(txn: Transaction, user_id: str, rooms: Sequence[int], type: str) -> dict[int, bytes]:
+    """What the user keeps of this type for each of the rooms, by their numbers."""
+    if not rooms:
+        return {}
+    marks = ", ".join("?" * len(rooms))
+    rows = txn.all(
+        f"SELECT room, content FROM account_data WHERE user_name = ? AND type = ? AND room IN ({marks})",
+        txn.find_interned(user_id),
+        type,
+        *rooms,
+    )
+    return {int(room): bytes(content) for room, content in rows}
 
 
 def list_of_room(txn: Transaction, user_id: str, room_id: str | None) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ from homeserver.ids import RoomID, UserID
 from storage.transaction import Transaction
 
 DM, GROUP, ROOM = 1, 2, 3
+_AT_ONCE = 100
 
 COUNTABLE = (
     "m.room.message",
@@ -212,24 +213,37 @@ def find(txn: Transaction, user_id: str, room_id: str) -> Listed | None:
 
 def unread(txn: Transaction, user_id: str, listed: Listed, ignored: Iterable[UserID]) -> tuple[int, int]:
     """How many messages are new to the user, and the sequence number of the last one that is not."""
-    user = txn.find_interned(user_id)
-    kinds = _countable(txn)
-    floor = read_position(listed)
-    if listed.last_position <= floor or not kinds:
-        return 0, seq_at(txn, listed.room, floor)
+    return unread_of_all(txn, user_id, [listed], ignored)[listed.room]
+
+
+def unread_of_all(
+    txn: Transaction, user_id: str, listed: Sequence[Listed], ignored: Iterable[UserID]
+) -> dict[int, tuple[int, int]]:
+    """As `unread`, of several conversations by the numbers of their rooms: a query for each hundred."""
+    user, kinds = txn.find_interned(user_id), _countable(txn)
     left_out = [user, *(nid for each in ignored if (nid := txn.find_interned(each)) is not None)]
-    count = txn.value(
-        "SELECT COUNT(*) FROM events e WHERE e.room = ? AND e.position > ? AND e.seq IS NOT NULL"
-        f" AND e.flags & 7 = 0 AND e.state_key IS NULL AND e.type IN ({_marks(kinds)}) AND e.redacted_by IS NULL"
-        f" AND e.sender NOT IN ({_marks(left_out)}) AND NOT EXISTS (SELECT 1 FROM im_hidden h"
-        " WHERE h.user_name = ? AND h.room = e.room AND h.event_id = e.event_id)",
-        listed.room,
-        floor,
-        *kinds,
-        *left_out,
-        user,
-    )
-    return int(count), seq_at(txn, listed.room, floor)
+    found: dict[int, tuple[int, int]] = {}
+    for first in range(0, len(listed), _AT_ONCE):
+        floors: list[int] = []
+        chunk = listed[first : first + _AT_ONCE]
+        for each in chunk:
+            floors += [each.room, read_position(each)]
+        new = (
+            "(SELECT COUNT(*) FROM events e WHERE e.room = w.room AND e.position > w.floor AND e.seq IS NOT NULL"
+            f" AND e.flags & 7 = 0 AND e.state_key IS NULL AND e.type IN ({_marks(kinds)}) AND e.redacted_by IS NULL"
+            f" AND e.sender NOT IN ({_marks(left_out)}) AND NOT EXISTS (SELECT 1 FROM im_hidden h"
+            " WHERE h.user_name = ? AND h.room = e.room AND h.event_id = e.event_id))"
+        )
+        rows = txn.all(
+            f"WITH w (room, floor) AS (VALUES {', '.join(['(?, ?)'] * len(chunk))})"
+            f" SELECT w.room, {new if kinds else '0'},"
+            " (SELECT e.seq FROM events e WHERE e.room = w.room AND e.position <= w.floor AND e.seq IS NOT NULL"
+            " AND e.flags & 7 = 0 ORDER BY e.position DESC LIMIT 1) FROM w",
+            *floors,
+            *([*kinds, *left_out, user] if kinds else []),
+        )
+        found.update({int(room): (int(count), max(int(seq or 0), 0)) for room, count, seq in rows})
+    return found
 
 
 def read_position(listed: Listed) -> int:

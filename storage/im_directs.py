@@ -197,6 +197,19 @@ def find(txn: Transaction, user_id: str, room_id: str) -> Direct | None:
     return None if row is None else _direct(row)
 
 
+def of_rooms(txn: Transaction, user_id: str, rooms: Sequence[int]) -> dict[RoomID, Direct]:
+    """Those of the rooms that are of two people, as the user has them."""
+    user = txn.find_interned(user_id)
+    if user is None or not rooms:
+        return {}
+    marks = ", ".join("?" * len(rooms))
+    found = [
+        _direct(row)
+        for row in txn.all(f"{_DIRECT} WHERE d.user_name = ? AND d.room IN ({marks})", user, *rooms)
+    ]
+    return {each.room_id: each for each in found}
+
+
 def are_friends(txn: Transaction, user_id: str, peer: str) -> bool:
     return any(each.friends for each in between(txn, user_id, peer))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from homeserver.ids import UserID
 from storage.transaction import Transaction
 
@@ -13,6 +15,23 @@ def list_fields(txn: Transaction, user_id: str) -> dict[str, bytes]:
         return {}
     rows = txn.all("SELECT field, value FROM profiles WHERE user_name = ? ORDER BY field", user)
     return {str(field): bytes(value) for field, value in rows}
+
+
+def of_users(txn: Transaction, users: Sequence[str], fields: Sequence[str]) -> dict[str, dict[str, bytes]]:
+    """Some fields of several users' profiles, as JSON."""
+    numbers = {number: user for user in users if (number := txn.find_interned(user)) is not None}
+    if not numbers:
+        return {}
+    rows = txn.all(
+        f"SELECT user_name, field, value FROM profiles WHERE user_name IN ({', '.join('?' * len(numbers))})"
+        f" AND field IN ({', '.join('?' * len(fields))})",
+        *numbers,
+        *fields,
+    )
+    found: dict[str, dict[str, bytes]] = {}
+    for number, field, value in rows:
+        found.setdefault(numbers[int(number)], {})[str(field)] = bytes(value)
+    return found
 
 
 def find_field(txn: Transaction, user_id: str, field: str) -> bytes | None:

@@ -121,3 +121,14 @@ def children_of_many(txn: Transaction, parents: Sequence[str]) -> dict[str, list
         for parent, *child in rows:
             found.setdefault(str(parent), []).append(Child(*child))
     return found
+
+
+def with_children(txn: Transaction, event_ids: Sequence[str]) -> set[str]:
+    """Those of the events that others relate to."""
+    if not event_ids:
+        return set()
+    rows = txn.all(
+        f"SELECT DISTINCT parent FROM relations WHERE parent IN ({', '.join('?' * len(event_ids))})",
+        *event_ids,
+    )
+    return {str(parent) for (parent,) in rows}

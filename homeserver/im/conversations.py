@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import msgspec
+
 from homeserver.errors import Forbidden, InvalidParam, NotFound
 from homeserver.ids import EventID, RoomID, UserID, localpart_of
 from homeserver.im.conversation_projection import CONVERSATION, FAVOURITE, MARKED_UNREAD
@@ -17,7 +19,7 @@ from homeserver.im.errors import NotFriend
 from homeserver.im.follower import Follower
 from homeserver.im.message_views import MessageViews
 from homeserver.im.muting import Muting
-from homeserver.im.own_data import OwnData, find
+from homeserver.im.own_data import OwnData
 from homeserver.im.people import People
 from homeserver.im.settings import ignored_by
 from homeserver.rooms.history import History
@@ -25,8 +27,8 @@ from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.registry import Rooms
 from homeserver.runtime.clock import Clock
 from homeserver.users.account_data import Tags
+from storage import account_data, im_conversations, im_directs, relations
 from storage import events as event_rows
-from storage import im_conversations, im_directs
 from storage.database import Database
 from storage.im_conversations import DM, GROUP, Listed
 from storage.im_directs import Direct
@@ -49,6 +51,8 @@ class Counted:
     direct: Direct | None
     state: Mapping[str, Any]
     last_event_id: EventID | None
+    is_last_related: bool
+    """Whether somebody has changed the newest message, or reacted to it."""
 
     @property
     def is_hidden(self) -> bool:
@@ -116,32 +120,29 @@ class ConversationParts:
             shown["friends"] = each.direct.friends
         if listed.kind == GROUP:
             shown["group"] = {"gid": listed.room_id, "members": len(room.joined)}
-        shown["last_message"] = await self._last_message(room, user_id, listed, each.last_event_id)
+        shown["last_message"] = await self._last_message(room, user_id, each)
         return shown
 
-    async def _last_message(
-        self, room: LiveRoom, user_id: UserID, listed: Listed, event_id: EventID | None
-    ) -> dict[str, Any] | None:
+    async def _last_message(self, room: LiveRoom, user_id: UserID, counted: Counted) -> dict[str, Any] | None:
         """The newest message that the user sees."""
+        listed, event_id = counted.listed, counted.last_event_id
         if event_id is None or listed.last_position <= listed.mine.cleared_position:
             return None
         entry = room.timeline.find(event_id)
-        entries = [entry] if entry is not None else []
-        if not entries or any("hidden" in item for item in await self._view(room, user_id, entries)):
-            page = await self._history.backwards(
-                room,
-                user_id,
-                start=room.position,
-                after=None,
-                limit=1,
-                accept=lambda each: each.event.type in im_conversations.COUNTABLE,
-            )
-            entries = page.events
-        items = await self._view(room, user_id, entries)
+        if entry is not None:
+            (item,) = await self._views.show(room, user_id, None, [entry], related=counted.is_last_related)
+            if "hidden" not in item:
+                return item
+        page = await self._history.backwards(
+            room,
+            user_id,
+            start=room.position,
+            after=None,
+            limit=1,
+            accept=lambda each: each.event.type in im_conversations.COUNTABLE,
+        )
+        items = await self._views.show(room, user_id, None, page.events)
         return items[0] if items else None
-
-    async def _view(self, room: LiveRoom, user_id: UserID, entries: Sequence[Any]) -> list[dict[str, Any]]:
-        return await self._views.show(room, user_id, None, entries)
 
 
 class Conversations:
@@ -271,18 +272,37 @@ def check_joined(room: LiveRoom, user_id: UserID) -> None:
         raise Forbidden("you are not in this conversation")
 
 
-def _counted(txn: Transaction, user_id: UserID, listed: Listed, ignored: frozenset[UserID]) -> Counted:
-    unread, read_seq = im_conversations.unread(txn, user_id, listed, ignored)
-    direct = im_directs.find(txn, user_id, listed.room_id) if listed.kind == DM else None
-    state = find(txn, user_id, listed.room_id, CONVERSATION)
-    row = None if listed.last_event is None else event_rows.by_number(txn, [listed.last_event])
-    event_id = None if not row else next(iter(row.values())).event_id
-    return Counted(listed, unread, read_seq, direct, state, event_id)
+def _counted(
+    txn: Transaction, user_id: UserID, listed: Sequence[Listed], ignored: frozenset[UserID]
+) -> list[Counted]:
+    """What is new in each, and what belongs to it: a fixed number of queries, however many there are."""
+    rooms = [each.room for each in listed]
+    new = im_conversations.unread_of_all(txn, user_id, listed, ignored)
+    directs = im_directs.of_rooms(txn, user_id, [each.room for each in listed if each.kind == DM])
+    kept = account_data.of_rooms(txn, user_id, rooms, CONVERSATION)
+    last = event_rows.by_number(txn, [each.last_event for each in listed if each.last_event is not None])
+    related = relations.with_children(txn, [row.event_id for row in last.values()])
+    found = []
+    for each in listed:
+        row = None if each.last_event is None else last.get(each.last_event)
+        state = msgspec.json.decode(kept.get(each.room, b"{}"))
+        found.append(
+            Counted(
+                each,
+                *new[each.room],
+                directs.get(each.room_id),
+                # Clients may write anything there.
+                state if isinstance(state, dict) else {},
+                None if row is None else row.event_id,
+                row is not None and row.event_id in related,
+            )
+        )
+    return found
 
 
 def _one(txn: Transaction, user_id: UserID, cid: RoomID) -> Counted | None:
     listed = im_conversations.find(txn, user_id, cid)
-    return None if listed is None else _counted(txn, user_id, listed, ignored_by(txn, user_id))
+    return None if listed is None else _counted(txn, user_id, [listed], ignored_by(txn, user_id))[0]
 
 
 def _page(
@@ -300,11 +320,11 @@ def _page(
         listed = im_conversations.list_of_user(
             txn, user_id, after=offset, limit=limit + 1, kind=kind, is_shown=True
         )
-        for each in listed:
-            if which == "pinned" and not each.mine.pinned:
+        for counted in _counted(txn, user_id, listed, ignored):
+            mine = counted.listed.mine
+            if which == "pinned" and not mine.pinned:
                 return found
-            counted = _counted(txn, user_id, each, ignored)
-            if which != "unread" or counted.unread or each.mine.marked_unread:
+            if which != "unread" or counted.unread or mine.marked_unread:
                 found.append(counted)
             if len(found) > limit:
                 break
@@ -315,13 +335,14 @@ def _page(
 
 
 def _unread(txn: Transaction, user_id: UserID) -> list[dict[str, Any]]:
-    ignored = ignored_by(txn, user_id)
+    listed = im_conversations.list_of_user(txn, user_id, is_shown=True)
+    new = im_conversations.unread_of_all(txn, user_id, listed, ignored_by(txn, user_id))
     found: list[dict[str, Any]] = []
-    for listed in im_conversations.list_of_user(txn, user_id, is_shown=True):
-        unread, read_seq = im_conversations.unread(txn, user_id, listed, ignored)
+    for each in listed:
+        unread, read_seq = new[each.room]
         if unread:
             found.append(
-                {"cid": listed.room_id, "unread": unread, "read_seq": read_seq, "last_seq": listed.last_seq}
+                {"cid": each.room_id, "unread": unread, "read_seq": read_seq, "last_seq": each.last_seq}
             )
     return found
 

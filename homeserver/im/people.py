@@ -18,6 +18,8 @@ from storage.transaction import Transaction
 Scope = Literal["friends", "rooms", "nobody"]
 """Who sees who is there."""
 
+_SHOWN = ("displayname", "avatar_url")
+
 
 class People:
     """Shows users. Of other servers' users it tells what rooms of two say of them."""
@@ -47,7 +49,17 @@ class People:
     def _load(
         self, txn: Transaction, viewer: UserID, users: list[UserID]
     ) -> tuple[dict[UserID, dict[str, Any]], set[UserID]]:
-        named = {user: _public(user, _profile(txn, user, self._server_name)) for user in users}
+        ours = [user for user in users if domain_of(user) == self._server_name]
+        stored = profiles.of_users(txn, ours, _SHOWN)
+        named = {
+            user: _public(
+                user,
+                {key: msgspec.json.decode(value) for key, value in stored.get(user, {}).items()}
+                if domain_of(user) == self._server_name
+                else _known_elsewhere(txn, user),
+            )
+            for user in users
+        }
         return named, self._visible(txn, viewer, users)
 
     def _visible(self, txn: Transaction, viewer: UserID, users: Sequence[UserID]) -> set[UserID]:
@@ -77,12 +89,8 @@ class People:
         return found
 
 
-def _profile(txn: Transaction, user: UserID, server_name: ServerName) -> Mapping[str, Any]:
-    if domain_of(user) == server_name:
-        fields = profiles.list_fields(txn, user)
-        return {
-            key: msgspec.json.decode(fields[key]) for key in ("displayname", "avatar_url") if key in fields
-        }
+def _known_elsewhere(txn: Transaction, user: UserID) -> Mapping[str, Any]:
+    """What the rooms that we share with another server's user say of them."""
     content = txn.value(
         "SELECT e.json FROM membership m JOIN events e ON e.number = m.event WHERE m.user_name = ?"
         " AND m.membership IN ('join', 'invite', 'knock') ORDER BY m.position DESC LIMIT 1",
