@@ -18,7 +18,6 @@ PENDING = frozenset(
     {
         "appservices.track_appservice_user_ips",
         "appservices.track_puppeted_user_ips",
-        "caches.route_cache_ttl_ms",
         "email.invite_client_location",
         "email.notif_for_new_users",
         "federation.federation.max_long_retries",
@@ -38,7 +37,6 @@ PENDING = frozenset(
         "presence.include_offline_users_on_sync",
         "rate_limits.federation_rr_transactions_per_room_per_second",
         "rate_limits.rc_federation",
-        "redis",
         "rooms.exclude_rooms_from_sync",
         "rooms.filter_timeline_limit",
         "rooms.forgotten_room_retention_period_ms",

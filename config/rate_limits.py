@@ -15,6 +15,7 @@ _SAME_AS = {
     "invites": "invites_per_issuer",
     "registration_availability": "registration_token_validity",
 }
+_COUNTED_BY_ADDRESS_TOO = ("im", "message", "search", "friend_requests", "media_create")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,9 +104,18 @@ class RateLimitsConfig:
     rc_user_directory: Rate = part(rate(1.0, 20), "Searching users, for each user.")
     rc_search: Rate = part(rate(5.0, 10), "Searching messages, for each user.")
     rc_presence: PresenceRates = part(PresenceRates(), "Presence.")
-    rc_friend_requests: Rate = part(rate(0.0004, 30), "Friend requests (`/im/v1`), for each user.")
-    rc_email_code: Rate = part(rate(0.017, 1), "E-mail codes (`/im/v1`), for each address.")
+    rc_friend_requests: Rate = part(rate(30 / 86_400, 30), "Friend requests (`/im/v1`), for each user.")
+    rc_email_code: Rate = part(
+        rate(1 / 60, 1), "Asking for e-mail codes (`/im/v1`), for each client address."
+    )
+    rc_email_code_per_day: Rate = part(
+        rate(10 / 86_400, 10), "E-mail codes (`/im/v1`) to one e-mail address: ten a day."
+    )
+    rc_im_login: Rate = part(rate(5 / 60, 5), "Logging in by `/im/v1`, for each client address.")
     rc_im: Rate = part(rate(20.0, 100), "Every other call under `/im/v1`, for each user.")
+    rc_im_users_per_address: int = setting(
+        10, "How many users' worth of calls under `/im/v1` one client address may make."
+    )
     rc_other: Rate = part(rate(20.0, 100), "Every other limited call, for each user or address.")
     rc_federation: FederationRates = part(FederationRates(), "What other servers send us.")
     federation_rr_transactions_per_room_per_second: int = setting(
@@ -116,12 +126,20 @@ class RateLimitsConfig:
     )
     remote_media_download_burst_count: int = size("500M", "The same, at once.")
 
+    def __post_init__(self) -> None:
+        if self.rc_im_users_per_address < 1:
+            raise ValueError("rc_im_users_per_address must be at least 1")
+
     def classes(self) -> dict[str, Rate]:
         """Each rate under the name that endpoints give: `message`, `login_address`, `joins_local`..."""
         if not self.enable_rate_limits:
             return {}
         found = dict(_named(self, ""))
         found.setdefault("admin_redaction", self.rc_message)
+        many = self.rc_im_users_per_address
+        for name in _COUNTED_BY_ADDRESS_TOO:
+            one = found[name]
+            found[f"{name}_address"] = rate(one.per_second * many, one.burst_count * many)
         return found | {name: found[setting_name] for name, setting_name in _SAME_AS.items()}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from config import Config
 from homeserver.app.rooms import RoomServices
 from homeserver.app.surroundings import Surroundings
+from homeserver.http.route_cache import RouteCache
 from homeserver.im.group_announcements import GroupAnnouncements
 from homeserver.im.group_dissolution import Aftermath, GroupDissolution
 from homeserver.im.group_links import GroupLinks, LinkKeys, LinkSettings, LinkWriting
@@ -24,7 +25,12 @@ class GroupServices:
     """The services of groups."""
 
     def __init__(
-        self, config: Config, surroundings: Surroundings, rooms: RoomServices, acquaintance: Acquaintance
+        self,
+        config: Config,
+        surroundings: Surroundings,
+        rooms: RoomServices,
+        acquaintance: Acquaintance,
+        cache: RouteCache,
     ) -> None:
         db, clock = surroundings.database, surroundings.clock
         server_name = config.server.server_name
@@ -61,7 +67,7 @@ class GroupServices:
         )
         rooms.invite_exchange.count_with(links)
         self._handlers: list[object] = [
-            GroupEndpoints(making, self.groups, members, announcements, dissolution),
+            GroupEndpoints(making, self.groups, members, announcements, dissolution, cache),
             GroupMemberEndpoints(members, mutes, WaitingGroups(db, rooms.stripped)),
             GroupLinkEndpoints(links),
         ]

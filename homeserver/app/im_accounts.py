@@ -7,6 +7,8 @@ from homeserver.app.im import ImServices
 from homeserver.app.mail import Mail
 from homeserver.app.surroundings import Surroundings
 from homeserver.app.users import Users
+from homeserver.http.rate_limit import RateLimiter
+from homeserver.http.route_cache import RouteCache
 from homeserver.im.account_keeping import AccountKeeping
 from homeserver.im.presence import OwnPresence
 from homeserver.im.settings import Settings
@@ -30,6 +32,8 @@ class ImAccountServices:
         mail: Mail,
         im: ImServices,
         presence: Presence,
+        limiter: RateLimiter,
+        cache: RouteCache,
     ) -> None:
         db = surroundings.database
         signing_up = SigningUp(
@@ -37,6 +41,7 @@ class ImAccountServices:
             users.identifiers,
             mail.codes,
             surroundings.clock,
+            limiter,
             config.registration.allowed_local_3pids,
         )
         signing_in = SigningIn(
@@ -59,7 +64,7 @@ class ImAccountServices:
             AccountEndpoints(signing_up, signing_in, keeping, mail.codes.rules),
             SessionEndpoints(users.sessions, users.devices),
             OwnUserEndpoints(profiles, mail.threepids, keeping, Settings(db, im.own), presence),
-            UserEndpoints(profiles, search, self.relations),
+            UserEndpoints(profiles, search, self.relations, cache),
             ImPresenceEndpoints(self.own_presence, self.relations),
         ]
 

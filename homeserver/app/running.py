@@ -20,6 +20,7 @@ from twisted.python.threadpool import ThreadPool
 from config import Config
 from config.listeners import Listener
 from homeserver.app.federation import Outside, https_outside
+from homeserver.app.limits import open_redis
 from homeserver.app.log_file import LogFile, open_log
 from homeserver.app.server import Homeserver, build_homeserver
 from homeserver.errors import HearthError
@@ -146,6 +147,7 @@ class Process:
             metrics=self._metrics,
             outside=self._open_ways_out(randomness),
             network=self._reactor,
+            shared=open_redis(config, self._reactor, self._clock) if config.redis.enabled else None,
         )
         await self._homeserver.start()
         for listener in config.listeners.listeners:

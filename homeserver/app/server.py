@@ -12,13 +12,14 @@ from typing import Any
 from config import Config
 from homeserver.app.client_api import client_handlers
 from homeserver.app.federation import Federation, Outside
+from homeserver.app.limits import limiter_of
 from homeserver.app.operations import health_handlers, metrics_handlers
 from homeserver.app.services import Services
-from homeserver.app.surroundings import Surroundings
+from homeserver.app.surroundings import SharedStore, Surroundings
 from homeserver.app.unreachable import Unreachable
 from homeserver.events.signatures import SigningKey
 from homeserver.http.endpoint import Auth
-from homeserver.http.rate_limit import MemoryRateLimiter, RateLimiter
+from homeserver.http.rate_limit import RateLimiter
 from homeserver.http.router import Router
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
@@ -103,11 +104,12 @@ async def build_homeserver(
     metrics: Metrics | None = None,
     outside: Outside | None = None,
     network: Any = None,
+    shared: SharedStore | None = None,
 ) -> Homeserver:
     """The server that the configuration describes.
 
     `notifier` is the one that the database announces to; `outside` the way to other servers, if there is one,
-    and `network` the reactor to reach everybody else with.
+    and `network` the reactor to reach everybody else with; `shared` is what processes share beside the database.
     """
     surroundings = Surroundings(
         clock=clock,
@@ -118,9 +120,9 @@ async def build_homeserver(
         metrics=metrics or Metrics(),
         database=database,
         network=network,
+        shared=shared,
     )
-    rates = config.rate_limits.classes()
-    limiter = MemoryRateLimiter(clock, rates, others=config.rate_limits.rc_other if rates else None)
+    limiter = limiter_of(config, surroundings)
     nowhere = Unreachable()
     federation = Federation(
         config, surroundings, signing_keys, outside or Outside(nowhere, nowhere), version=VERSION

@@ -15,6 +15,7 @@ from homeserver.app.federation import Federation
 from homeserver.app.im import ImServices
 from homeserver.app.im_accounts import ImAccountServices
 from homeserver.app.im_realtime import RealtimeServices
+from homeserver.app.im_service import with_description
 from homeserver.app.mail import Mail
 from homeserver.app.media import MediaServices
 from homeserver.app.oauth import OAuth, with_oauth
@@ -32,7 +33,9 @@ from homeserver.client_api.stream_methods import StreamMethods
 from homeserver.events.signatures import SigningKey
 from homeserver.http.endpoint import Auth
 from homeserver.http.rate_limit import RateLimiter
+from homeserver.http.route_cache import RouteCache
 from homeserver.http.router import Authenticator
+from homeserver.im.cached import tags_of
 from homeserver.presence.activity import PresenceActivity
 from homeserver.presence.mode_following import ModeFollowing
 from homeserver.presence.presence import Presence
@@ -56,6 +59,7 @@ class Services:
         federation: Federation,
     ) -> None:
         db, clock, notifier = surroundings.database, surroundings.clock, surroundings.notifier
+        self._config = config
         appservices = registered(config)
         self.mail = Mail(config, surroundings, signing_keys[0])
         self.users = Users(
@@ -125,11 +129,19 @@ class Services:
         self.audience = PresenceAudience(db, self.rooms.rooms, self.sync.feeds, notifier)
         self.assistance = Assistance(config, surroundings, self.users, self.rooms)
         self.media = MediaServices(config, surroundings, federation.media)
+        cache = RouteCache(
+            clock,
+            notifier,
+            surroundings.tasks,
+            ttl_ms=config.caches.route_cache_ttl_ms,
+            shared=surroundings.shared,
+        )
+        cache.follow(tags_of)
         self.im_accounts = ImAccountServices(
-            config, surroundings, self.users, self.mail, self.im, self.presence
+            config, surroundings, self.users, self.mail, self.im, self.presence, limiter, cache
         )
         self.social = SocialServices(
-            config, surroundings, self.rooms, self.im.follower, self.im.talk.speaking
+            config, surroundings, self.rooms, self.im.follower, self.im.talk.speaking, cache
         )
         self.realtime = RealtimeServices(
             surroundings,
@@ -190,13 +202,14 @@ class Services:
 
     def im_handlers(self) -> list[object]:
         """Everything under `/im/v1`."""
-        return [
+        handlers = [
             *self.im_accounts.handlers(),
             *self.im.handlers(),
             *self.social.handlers(),
             *self.realtime.handlers(),
             *self.media.im_handlers(),
         ]
+        return with_description(self._config, self.mail, handlers)
 
     def authenticators(self) -> dict[Auth, Authenticator]:
         authenticator = self.users.authenticator

@@ -7,6 +7,7 @@ from homeserver.app.groups import GroupServices
 from homeserver.app.moments import MomentServices
 from homeserver.app.rooms import RoomServices
 from homeserver.app.surroundings import Surroundings
+from homeserver.http.route_cache import RouteCache
 from homeserver.im.acquaintance import Acquaintances
 from homeserver.im.arrivals import Arrivals, Doors, Pasts
 from homeserver.im.calls import Calls
@@ -28,6 +29,7 @@ class SocialServices:
         rooms: RoomServices,
         follower: Follower,
         speaking: Speaking,
+        cache: RouteCache,
     ) -> None:
         self._follower = follower
         friends = Acquaintances(surroundings.database, follower)
@@ -43,7 +45,7 @@ class SocialServices:
             server_name=config.server.server_name,
         )
         surroundings.notifier.subscribe(self.arrivals.heard)
-        self.groups = GroupServices(config, surroundings, rooms, friends)
+        self.groups = GroupServices(config, surroundings, rooms, friends, cache)
         self.moments = MomentServices(config, surroundings, rooms, follower, friends, doors, pasts)
         self.calls = Calls(surroundings.database, rooms.sending, speaking, surroundings.randomness)
         surroundings.notifier.subscribe(self.calls.heard)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+from homeserver.http.rate_limit import SharedCounts
+from homeserver.http.route_cache import SharedAnswers
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
 from homeserver.runtime.notifier import Notifier
@@ -12,6 +14,10 @@ from homeserver.runtime.random import Randomness
 from homeserver.runtime.tasks import Tasks
 from homeserver.users.passwords import Executor
 from storage.database import Database
+
+
+class SharedStore(SharedCounts, SharedAnswers, Protocol):
+    """What processes share beside the database: `storage.redis_store`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,4 +32,5 @@ class Surroundings:
     metrics: Metrics
     database: Database
     network: Any = None
+    shared: SharedStore | None = None
     """The reactor that connections to other people's machines are made with; None where nobody can be reached."""

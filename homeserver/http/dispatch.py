@@ -106,7 +106,19 @@ def _admit(who: Any, request: Request, route: Route, limiter: RateLimiter) -> Aw
     limit = declaration.rate_limit
     if limit is None:
         return None
-    return limiter.check(limit.name, request.client_address if limit.by_address else key)
+    if limit.by_address:
+        key = request.client_address
+    pending = limiter.check(limit.name, key)
+    if not limit.also_by_address or key == request.client_address:
+        return pending
+    by_address = limiter.check(f"{limit.name}_address", request.client_address)
+    return by_address if pending is None else _both(pending, by_address)
+
+
+async def _both(one: Awaitable[None], other: Awaitable[None] | None) -> None:
+    await one
+    if other is not None:
+        await other
 
 
 def _call(who: Any, request: Request, route: Route, values: list[str]) -> Any:

@@ -45,11 +45,13 @@ class Auth(Enum):
 class RateLimit:
     """The class of requests that an endpoint is counted in; the configuration says what the class allows.
 
-    Requests are counted per user, or per client address where nobody is logged in or `by_address` is set.
+    Requests are counted per user, or per client address where nobody is logged in or `by_address` is set. With
+    `also_by_address` those of users are counted by address as well, in a class of their own (`im` and `im_address`).
     """
 
     name: str
     by_address: bool = False
+    also_by_address: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping
 from typing import Protocol
 
-from homeserver.errors import LimitExceeded
+import structlog
+
+from homeserver.errors import LimitExceeded, RemoteError
 from homeserver.runtime.clock import Clock
+
+_log = structlog.get_logger(__name__)
 
 
 class Rate(Protocol):
@@ -88,3 +92,45 @@ def _cost(rate: Rate) -> tuple[float, float] | None:
     if rate.per_second <= 0:
         return None
     return 1.0 / rate.per_second, rate.burst_count / rate.per_second
+
+
+class SharedCounts(Protocol):
+    """Counts that several processes share."""
+
+    async def count(self, key: str, interval_us: int, capacity_us: int) -> int:
+        """Count a request; how long to wait, in microseconds, if there is no room for it.
+
+        Raises:
+            RemoteError: nobody can count.
+        """
+
+
+class SharedRateLimiter:
+    """Rate limits of all processes together; while they cannot be counted together, each process counts for itself."""
+
+    def __init__(
+        self, counts: SharedCounts, alone: MemoryRateLimiter, rates: Mapping[str, Rate], others: Rate | None
+    ) -> None:
+        self._counts = counts
+        self._alone = alone
+        self._costs = {name: _cost(rate) for name, rate in rates.items()}
+        self._other_cost = None if others is None else _cost(others)
+        self._is_alone = False
+
+    def check(self, name: str, key: str) -> Awaitable[None] | None:
+        """Count one request; see `RateLimiter`."""
+        cost = self._costs.get(name, self._other_cost)
+        return None if cost is None else self._check(name, key, *cost)
+
+    async def _check(self, name: str, key: str, interval: float, capacity: float) -> None:
+        try:
+            wait_us = await self._counts.count(f"{name}:{key}", int(interval * 1e6), int(capacity * 1e6))
+        except RemoteError as error:
+            if not self._is_alone:
+                self._is_alone = True
+                _log.warning("requests are counted by this process alone", reason=str(error))
+            self._alone.check(name, key)
+            return
+        self._is_alone = False
+        if wait_us > 0:
+            raise LimitExceeded(f"too many requests ({name})", retry_after_ms=wait_us // 1000 + 1)

@@ -91,15 +91,29 @@ class Groups:
         Raises:
             NotFound: there is none that this user may know of.
         """
+        return await self.viewed(gid, viewer, await self.public(gid))
+
+    async def public(self, gid: RoomID) -> dict[str, Any]:
+        """A group as everybody sees it who may.
+
+        Raises:
+            NotFound: there is none.
+        """
         room = await self.load(gid)
-        searchable = await self._directory.is_published(gid)
+        return {**summary(room), "searchable": await self._directory.is_published(gid)}
+
+    async def viewed(self, gid: RoomID, viewer: UserID, public: dict[str, Any]) -> dict[str, Any]:
+        """What everybody sees of a group, with what it is to one user.
+
+        Raises:
+            NotFound: this user may not know of it.
+        """
+        room = await self.load(gid)
         known = ("m.room.member", viewer) in room.state
-        if not (known or searchable or room.join_rule in ("public", "knock", "knock_restricted")):
+        if not (known or public["searchable"] or room.join_rule in ("public", "knock", "knock_restricted")):
             raise NotFound(f"no group {gid}")
-        shown = summary(room)
         membership = room.membership(viewer)
-        shown["searchable"] = searchable
-        shown["membership"] = membership
+        shown = {**public, "membership": membership}
         if membership == "join":
             shown["my_role"] = role_of(room, viewer)
             shown["my_nickname"] = room.display_name(viewer)

@@ -11,6 +11,7 @@ from typing import Any
 
 from config.registration import AllowedThreepid
 from homeserver.errors import MissingParam
+from homeserver.http.rate_limit import RateLimiter
 from homeserver.ids import UserID
 from homeserver.runtime.clock import Clock
 from homeserver.users.accounts import Accounts, check_may_log_in
@@ -23,6 +24,9 @@ from homeserver.users.open_registration import OpenRegistration, Wish
 from homeserver.users.registration_policy import EMAIL
 from homeserver.users.sessions import NewSession, Session, Sessions
 from homeserver.users.short_tokens import ShortTokens
+
+CODES_PER_DAY = "email_code_per_day"
+_MAX_KEY = 254
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,10 @@ class SigningUp:
         identifiers: Identifiers,
         codes: EmailCodes,
         clock: Clock,
+        limiter: RateLimiter,
         allowed: Sequence[AllowedThreepid],
     ) -> None:
+        self._limiter = limiter
         self._registration = registration
         self._identifiers = identifiers
         self._codes = codes
@@ -69,8 +75,11 @@ class SigningUp:
         Raises:
             InvalidParam: it is no address.
             ThreepidDenied: the server does not want it.
-            LimitExceeded: the last one was sent a moment ago.
+            LimitExceeded: the last one was sent a moment ago, or there were too many today.
         """
+        pending = self._limiter.check(CODES_PER_DAY, canonical_email(address)[:_MAX_KEY])
+        if pending is not None:
+            await pending
         if purpose is CodePurpose.REGISTER:
             check_allowed(self._allowed, canonical_email(address))
         await self._codes.send(purpose, address)

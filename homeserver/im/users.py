@@ -49,7 +49,22 @@ class PublicProfiles:
             NotFound: there is no such user.
             Forbidden: the server shows profiles only to those who share a room.
         """
+        await self.check_may_look(viewer, user_id)
+        return await self.of(user_id)
+
+    async def check_may_look(self, viewer: UserID, user_id: UserID) -> None:
+        """
+        Raises:
+            Forbidden: the server shows profiles only to those who share a room.
+        """
         await self._profiles.check_may_look(viewer, user_id)
+
+    async def of(self, user_id: UserID) -> dict[str, Any]:
+        """The public part of somebody, whoever looks.
+
+        Raises:
+            NotFound: there is no such user.
+        """
         return shown(user_id, await self._profiles.load(user_id))
 
     async def change(

@@ -8,9 +8,8 @@ from homeserver.http.endpoint import RateLimit, endpoint
 from homeserver.http.requester import Requester
 from homeserver.ids import RoomID
 from homeserver.im.calls import BeginCall, Calls, Verb
+from homeserver.im_api.classes import SEND
 from homeserver.users.turn import TurnCredentials
-
-CALLING = RateLimit("message")
 
 
 class CallEndpoints:
@@ -20,7 +19,7 @@ class CallEndpoints:
         self._calls = calls
         self._turn = turn
 
-    @endpoint("POST", "/im/v1/conversations/{cid}/calls", rate_limit=CALLING, suspended=False)
+    @endpoint("POST", "/im/v1/conversations/{cid}/calls", rate_limit=SEND, suspended=False)
     async def begin_call(self, who: Requester, cid: RoomID, body: BeginCall) -> dict[str, Any]:
         """Call whoever is in a conversation."""
         call_id, event_id = await self._calls.begin(cid, who, body)
@@ -31,7 +30,7 @@ class CallEndpoints:
         """Credentials for the TURN servers."""
         return self._turn.of(who)
 
-    @endpoint("POST", "/im/v1/calls/{call_id}/{verb}", rate_limit=CALLING, suspended=False)
+    @endpoint("POST", "/im/v1/calls/{call_id}/{verb}", rate_limit=SEND, suspended=False)
     async def act_on_call(
         self, who: Requester, call_id: str, verb: Verb, body: dict[str, Any]
     ) -> dict[str, Any]:

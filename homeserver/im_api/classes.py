@@ -8,13 +8,28 @@ import msgspec
 
 from homeserver.http.endpoint import RateLimit
 
-REST = RateLimit("im")
-SEND = RateLimit("message")
-SEARCH = RateLimit("search")
-FRIEND_REQUEST = RateLimit("friend_requests")
+REST = RateLimit("im", also_by_address=True)
+SEND = RateLimit("message", also_by_address=True)
+SEARCH = RateLimit("search", also_by_address=True)
+FRIEND_REQUEST = RateLimit("friend_requests", also_by_address=True)
+UPLOAD = RateLimit("media_create", also_by_address=True)
 EMAIL_CODE = RateLimit("email_code", by_address=True)
-LOGIN = RateLimit("login_address", by_address=True)
+LOGIN = RateLimit("im_login", by_address=True)
 REGISTER = RateLimit("registration", by_address=True)
+ANONYMOUS = RateLimit("im", by_address=True)
+
+LIMITED: dict[str, str] = {
+    "im": "every call that no other class counts",
+    "message": "sending and posting",
+    "search": "searching",
+    "friend_requests": "asking to be friends",
+    "media_create": "uploading",
+    "im_login": "logging in, refreshing and proving who one is",
+    "registration": "signing up",
+    "email_code": "asking for codes",
+    "email_code_per_day": "codes to one e-mail address",
+}
+"""What each class of limits counts."""
 
 Limit = Annotated[int, msgspec.Meta(ge=1, le=100)]
 

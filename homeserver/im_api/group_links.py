@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 import segno
 
-from homeserver.http.endpoint import Auth, RateLimit, endpoint
+from homeserver.http.endpoint import Auth, endpoint
 from homeserver.http.requester import Requester
 from homeserver.http.responses import Empty, Response
 from homeserver.ids import RoomID
 from homeserver.im.group_links import GroupLinks
+from homeserver.im_api.classes import ANONYMOUS, REST
 
-REST = RateLimit("im")
 _CODE = {"Content-Type": "image/svg+xml", "Content-Security-Policy": "default-src 'none'; sandbox"}
 
 
@@ -63,9 +63,7 @@ class GroupLinkEndpoints:
         """The link as a QR code."""
         return Response(body=draw_code(await self._links.url(gid, who.user_id, link_id)), headers=_CODE)
 
-    @endpoint(
-        "GET", "/im/v1/invite-links/{token}", auth=Auth.NONE, rate_limit=RateLimit("im", by_address=True)
-    )
+    @endpoint("GET", "/im/v1/invite-links/{token}", auth=Auth.NONE, rate_limit=ANONYMOUS)
     async def preview_invite_link(self, token: str) -> dict[str, Any]:
         """The group that a link leads to."""
         return await self._links.preview(token)
@@ -75,7 +73,7 @@ class GroupLinkEndpoints:
         """Join by a link, or ask to."""
         return await self._links.redeem(token, who.user_id)
 
-    @endpoint("GET", "/im/v1/invite-keys/valid", auth=Auth.NONE, rate_limit=RateLimit("im", by_address=True))
+    @endpoint("GET", "/im/v1/invite-keys/valid", auth=Auth.NONE, rate_limit=ANONYMOUS)
     async def is_invite_key_valid(self, query: KeyQuery) -> dict[str, Any]:
         """Whether the key of a link still stands for one; other servers ask this."""
         return {"valid": await self._links.is_valid(query.public_key)}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 
 from homeserver.errors import Forbidden, InvalidParam
-from homeserver.http.endpoint import RateLimit, endpoint
+from homeserver.http.endpoint import endpoint
 from homeserver.http.requester import Requester
 from homeserver.http.responses import Empty
 from homeserver.ids import RoomID, UserID, parse_server_name
@@ -16,10 +16,7 @@ from homeserver.im.group_members import GroupMembers
 from homeserver.im.group_mutes import GroupMutes
 from homeserver.im.group_shapes import Role
 from homeserver.im.group_waiting import WaitingGroups
-
-REST = RateLimit("im")
-
-Limit = Annotated[int, Meta(ge=1, le=100)]
+from homeserver.im_api.classes import REST, Limit
 
 
 class MembersQuery(msgspec.Struct, rename={"from_": "from"}):

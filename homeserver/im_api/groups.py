@@ -5,26 +5,25 @@ Every call is an act in the group's room, which stock clients see (IM API, part 
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
-from homeserver.http.endpoint import RateLimit, endpoint
+from homeserver.http.endpoint import endpoint
+from homeserver.http.request import Request
 from homeserver.http.requester import Requester
 from homeserver.http.responses import Empty, Response
+from homeserver.http.route_cache import EVERYBODY, RouteCache
 from homeserver.ids import RoomID, UserID
+from homeserver.im.cached import GROUPS, group_tag
 from homeserver.im.group_announcements import GroupAnnouncements
 from homeserver.im.group_dissolution import GroupDissolution
 from homeserver.im.group_making import GroupMaking, NewGroup
 from homeserver.im.group_members import GroupMembers
 from homeserver.im.group_shapes import HistoryMode, InvitePermission, JoinMode
 from homeserver.im.groups import Groups
-
-REST = RateLimit("im")
-SEARCH = RateLimit("user_directory")
-
-Limit = Annotated[int, Meta(ge=1, le=100)]
+from homeserver.im.paging import page
+from homeserver.im_api.classes import REST, SEARCH, Limit
 
 
 class CreateGroupBody(msgspec.Struct):
@@ -89,7 +88,9 @@ class GroupEndpoints:
         members: GroupMembers,
         announcements: GroupAnnouncements,
         dissolution: GroupDissolution,
+        cache: RouteCache,
     ) -> None:
+        self._cache = cache
         self._making = making
         self._groups = groups
         self._members = members
@@ -122,12 +123,19 @@ class GroupEndpoints:
         return {"items": await self._groups.mine(who.user_id)}
 
     @endpoint("GET", "/im/v1/groups/search", rate_limit=SEARCH)
-    async def search_groups(self, who: Requester, query: SearchGroupsQuery) -> dict[str, Any]:
+    async def search_groups(
+        self, who: Requester, query: SearchGroupsQuery, request: Request
+    ) -> dict[str, Any]:
         """Find groups that want to be found, by a part of their name or by their number."""
-        items, after = await self._groups.search(
-            query.q, server=query.server, limit=query.limit, since=query.from_
-        )
-        return {"items": items} if after is None else {"items": items, "next_batch": after}
+
+        async def search() -> dict[str, Any]:
+            items, after = await self._groups.search(
+                query.q, server=query.server, limit=query.limit, since=query.from_
+            )
+            return page(items, after)
+
+        found: dict[str, Any] = await self._cache.answer(request, EVERYBODY, GROUPS, search)
+        return found
 
     @endpoint("GET", "/im/v1/users/{user_id}/groups", rate_limit=REST)
     async def list_groups_of_user(self, who: Requester, user_id: UserID) -> dict[str, Any]:
@@ -135,9 +143,12 @@ class GroupEndpoints:
         return {"items": await self._groups.shared(who.user_id, user_id)}
 
     @endpoint("GET", "/im/v1/groups/{gid}", rate_limit=REST)
-    async def get_group(self, who: Requester, gid: RoomID) -> dict[str, Any]:
+    async def get_group(self, who: Requester, gid: RoomID, request: Request) -> dict[str, Any]:
         """A group, as much of it as one may see."""
-        return await self._groups.view(gid, who.user_id)
+        public = await self._cache.answer(
+            request, EVERYBODY, group_tag(gid), lambda: self._groups.public(gid)
+        )
+        return await self._groups.viewed(gid, who.user_id, public)
 
     @endpoint("PATCH", "/im/v1/groups/{gid}", rate_limit=REST, suspended=False)
     async def describe_group(self, who: Requester, gid: RoomID, body: DescribeGroupBody) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from homeserver.http.request import Request
 from homeserver.http.requester import Requester
 from homeserver.http.responses import Response, StreamedBody
 from homeserver.ids import ServerName
+from homeserver.im_api.classes import UPLOAD
 from homeserver.media.answers import (
     CACHE_PRIVATE,
     DownloadQuery,
@@ -45,7 +46,7 @@ class MediaEndpoints:
     @endpoint(
         "POST",
         "/im/v1/media",
-        rate_limit=RateLimit("media_create"),
+        rate_limit=UPLOAD,
         max_body=ANY_SIZE,
         suspended=False,
         streams=True,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
-from homeserver.http.endpoint import RateLimit, endpoint
+from homeserver.http.endpoint import endpoint
 from homeserver.http.requester import Requester
 from homeserver.http.responses import Empty
 from homeserver.ids import EventID, UserID
@@ -15,17 +14,8 @@ from homeserver.im.follows import Follows
 from homeserver.im.moment_shapes import Audience, Location, Media
 from homeserver.im.moment_timeline import MomentTimeline
 from homeserver.im.moments import Moments, NewMoment
+from homeserver.im_api.classes import REST, SEND, PageQuery
 from homeserver.rooms.timeline import TransactionId
-
-REST = RateLimit("im")
-POSTING = RateLimit("message")
-
-Limit = Annotated[int, Meta(ge=1, le=100)]
-
-
-class PageQuery(msgspec.Struct, rename={"from_": "from"}):
-    limit: Limit = 20
-    from_: str | None = None
 
 
 class PostMomentBody(msgspec.Struct):
@@ -61,7 +51,7 @@ class MomentEndpoints:
         self._timeline = timeline
         self._follows = follows
 
-    @endpoint("POST", "/im/v1/moments", rate_limit=POSTING, suspended=False)
+    @endpoint("POST", "/im/v1/moments", rate_limit=SEND, suspended=False)
     async def post_moment(self, who: Requester, body: PostMomentBody) -> dict[str, Any]:
         """Post a moment."""
         moment_id, room_id = await self._moments.post(
@@ -130,7 +120,7 @@ class MomentEndpoints:
         last = first + query.limit
         return _page(comments[first:last], str(last) if last < len(comments) else None)
 
-    @endpoint("POST", "/im/v1/moments/{moment_id}/comments", rate_limit=POSTING, suspended=False)
+    @endpoint("POST", "/im/v1/moments/{moment_id}/comments", rate_limit=SEND, suspended=False)
     async def comment_moment(self, who: Requester, moment_id: EventID, body: CommentBody) -> dict[str, Any]:
         """Comment on a moment, or reply to a comment."""
         comment_id = await self._moments.comment(

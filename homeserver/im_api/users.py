@@ -9,9 +9,12 @@ from msgspec import UNSET, UnsetType
 
 from homeserver.errors import InvalidParam
 from homeserver.http.endpoint import endpoint
+from homeserver.http.request import Request
 from homeserver.http.requester import Requester
 from homeserver.http.responses import Empty
+from homeserver.http.route_cache import EVERYBODY, RouteCache
 from homeserver.im.account_keeping import AccountKeeping, Proof
+from homeserver.im.cached import user_tag
 from homeserver.im.settings import Settings
 from homeserver.im.users import By, PublicProfiles, Relations, UserSearch
 from homeserver.im_api.classes import LOGIN, REST, SEARCH, Limit
@@ -123,7 +126,10 @@ class OwnUserEndpoints:
 class UserEndpoints:
     """Others."""
 
-    def __init__(self, profiles: PublicProfiles, search: UserSearch, relations: Relations) -> None:
+    def __init__(
+        self, profiles: PublicProfiles, search: UserSearch, relations: Relations, cache: RouteCache
+    ) -> None:
+        self._cache = cache
         self._profiles = profiles
         self._search = search
         self._relations = relations
@@ -134,10 +140,13 @@ class UserEndpoints:
         return {"items": await self._search.search(who.user_id, query.q, query.by, query.limit)}
 
     @endpoint("GET", "/im/v1/users/{user}", rate_limit=REST)
-    async def get_user(self, who: Requester, user: str) -> dict[str, Any]:
+    async def get_user(self, who: Requester, user: str, request: Request) -> dict[str, Any]:
         """Somebody, by ID or (if they are of this server) by name."""
         user_id = self._profiles.parse(user)
-        found = await self._profiles.load(who.user_id, user_id)
+        await self._profiles.check_may_look(who.user_id, user_id)
+        found = await self._cache.answer(
+            request, EVERYBODY, user_tag(user_id), lambda: self._profiles.of(user_id)
+        )
         relations = await self._relations.of(who.user_id, [user_id])
         presence = await self._relations.presence(who.user_id, [user_id])
         answer = {**found, "relation": relations[user_id]}

@@ -23,8 +23,10 @@ from homeserver.rooms.aliases import Aliases
 from homeserver.rooms.directory_rules import DirectoryRules
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.registry import Rooms
+from homeserver.runtime.notifier import LogKind
 from storage import directory as directory_rows
 from storage.database import Database
+from storage.transaction import Transaction
 
 
 class RemoteDirectory(Protocol):
@@ -152,7 +154,7 @@ class Directory:
             raise Forbidden("you may not put this room into the directory")
 
     async def set_published(self, room_id: RoomID, *, published: bool) -> None:
-        await self._db.run(directory_rows.set_published, room_id, published=published)
+        await self._db.run(_set_published, room_id, published=published)
 
     async def set_network_published(
         self, appservice_id: str, network_id: str, room_id: RoomID, *, published: bool
@@ -231,3 +233,8 @@ def public_room(room: LiveRoom) -> dict[str, Any]:
 
 def _matches(chunk: dict[str, Any], term: str) -> bool:
     return any(term in chunk.get(name, "").casefold() for name in ("name", "topic", "canonical_alias"))
+
+
+def _set_published(txn: Transaction, room_id: RoomID, *, published: bool) -> None:
+    directory_rows.set_published(txn, room_id, published=published)
+    txn.log(LogKind.DIRECTORY, room_id=room_id)

@@ -58,6 +58,8 @@ class Server:
         # The ways out, for tests that need some.
         self.outside: Outside | None = None
         self.network: Any = None
+        # What it shares with other processes beside the database.
+        self.shared: Any = None
         self._engine = engine
         self._clients: list[Client] = []
         self._homeserver: Homeserver | None = None
@@ -87,6 +89,7 @@ class Server:
             signing_keys=[self.signing_key],
             outside=self.outside,
             network=self.network,
+            shared=self.shared,
         )
         await self._homeserver.start()
         self._http = HttpServer(
