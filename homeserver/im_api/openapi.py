@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, NewType, get_type_hints
 
 import msgspec
@@ -15,7 +16,7 @@ import msgspec
 from homeserver import ids
 from homeserver.http.endpoint import Auth, EndpointDeclaration, declarations
 from homeserver.http.params import RESERVED
-from homeserver.http.responses import Response, StreamedBody, Upgrade
+from homeserver.http.responses import HtmlResponse, Response, StreamedBody, Upgrade
 
 PREFIX = "/im/v1"
 _REF = "#/components/schemas/{name}"
@@ -61,6 +62,18 @@ _CHALLENGE: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Shapes:
+    """The schemas of structs: a reference to each, and what the references lead to."""
+
+    refs: Mapping[Any, dict[str, Any]]
+    components: Mapping[str, Any]
+
+    def of(self, hint: Any) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.components[self.refs[hint]["$ref"].rpartition("/")[2]]
+        return found
+
+
 def describe(handlers: Iterable[object], *, title: str, version: str, server: str) -> dict[str, Any]:
     """The document about everything under `/im/v1` that the handlers declare."""
     found = sorted(
@@ -78,11 +91,13 @@ def describe(handlers: Iterable[object], *, title: str, version: str, server: st
         for name, hint in get_type_hints(handler).items()
         if name in ("body", "query") and _is_struct(hint)
     ]
-    _, components = msgspec.json.schema_components(shapes, ref_template=_REF)
+    refs, components = msgspec.json.schema_components(shapes, ref_template=_REF)
+    # Two shapes of one name are told apart by their modules.
+    shown = _Shapes(dict(zip(shapes, refs, strict=True)), components)
     paths: dict[str, dict[str, Any]] = {}
     for declaration, handler in found:
         operations = paths.setdefault(declaration.path.removeprefix(PREFIX), {})
-        operations[declaration.method.lower()] = _operation(declaration, handler, components)
+        operations[declaration.method.lower()] = _operation(declaration, handler, shown)
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version},
@@ -98,7 +113,7 @@ def describe(handlers: Iterable[object], *, title: str, version: str, server: st
 
 
 def _operation(
-    declaration: EndpointDeclaration, handler: Callable[..., Any], components: Mapping[str, Any]
+    declaration: EndpointDeclaration, handler: Callable[..., Any], shapes: _Shapes
 ) -> dict[str, Any]:
     hints = get_type_hints(handler)
     signature = inspect.signature(handler).parameters
@@ -117,9 +132,9 @@ def _operation(
     if rest.strip():
         operation["description"] = rest.strip()
     if "query" in signature:
-        operation["parameters"] += _query_parameters(hints["query"], components)
+        operation["parameters"] += _query_parameters(shapes.of(hints["query"]))
     if "body" in signature:
-        operation["requestBody"] = _body(hints["body"])
+        operation["requestBody"] = _body(hints["body"], shapes)
     if declaration.auth is Auth.NONE:
         operation["security"] = []
     elif declaration.auth is Auth.ACCESS_TOKEN_OPTIONAL:
@@ -145,8 +160,7 @@ def _path_parameter(name: str, hint: Any) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
-def _query_parameters(shape: type[msgspec.Struct], components: Mapping[str, Any]) -> list[dict[str, Any]]:
-    described = components[shape.__name__]
+def _query_parameters(described: Mapping[str, Any]) -> list[dict[str, Any]]:
     required = described.get("required", ())
     return [
         {"name": name, "in": "query", "required": name in required, "schema": _without_null(schema)}
@@ -165,8 +179,8 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     return {**rest, "anyOf": choices} if choices else rest
 
 
-def _body(hint: Any) -> dict[str, Any]:
-    schema = {"$ref": _REF.format(name=hint.__name__)} if _is_struct(hint) else {"type": "object"}
+def _body(hint: Any, shapes: _Shapes) -> dict[str, Any]:
+    schema = shapes.refs[hint] if _is_struct(hint) else {"type": "object"}
     is_needed = not _is_struct(hint) or any(field.required for field in msgspec.structs.fields(hint))
     return {"required": is_needed, "content": {"application/json": {"schema": schema}}}
 
@@ -174,6 +188,8 @@ def _body(hint: Any) -> dict[str, Any]:
 def _answer(hint: Any) -> dict[str, Any]:
     if hint in (Response, StreamedBody, Upgrade) or hint is None:
         return {"description": "As the summary says."}
+    if hint is HtmlResponse:
+        return {"description": "A page.", "content": {"text/html": {"schema": {"type": "string"}}}}
     return {"description": "Done.", "content": {"application/json": {"schema": {"type": "object"}}}}
 
 
