@@ -76,8 +76,8 @@ class RedisStore:
         Raises:
             RemoteError: Redis does not answer.
         """
-        found: bytes | None = await self._ask(self._client.hget, self._key("cache", tag), key)
-        return found
+        found = await self._ask(self._find, self._key("cache", tag), key)
+        return found if isinstance(found, bytes) else None
 
     async def put(self, tag: str, key: str, value: bytes, ttl_ms: int) -> None:
         """Remember something until its tag is forgotten, at the longest for `ttl_ms` from the last.
@@ -110,6 +110,9 @@ class RedisStore:
             RemoteError: Redis does not answer.
         """
         await self._ask(self._client.delete, self._key("lease", key))
+
+    def _find(self, name: str, key: str) -> Any:
+        return self._client.hget(name, key)
 
     def _put(self, name: str, key: str, value: bytes, ttl_ms: int) -> None:
         pipe = self._client.pipeline()

@@ -117,7 +117,7 @@ def _operation(
 ) -> dict[str, Any]:
     hints = get_type_hints(handler)
     signature = inspect.signature(handler).parameters
-    summary, _, rest = inspect.getdoc(handler).partition("\n") if handler.__doc__ else ("", "", "")
+    summary, _, rest = (inspect.getdoc(handler) or "").partition("\n")
     operation: dict[str, Any] = {
         "operationId": declaration.operation,
         "summary": summary,

@@ -42,7 +42,7 @@ class LogKind(IntEnum):
     """Sessions of a user ended, or their account's flags changed."""
     DELIVERY = 18
     """A message has reached a device of a reader: `user_id` is its sender, `ref` the reader."""
-    DIRECTORY = 19
+    DIRECTORY = 20
     """A room was put into the list of published rooms, or taken out."""
     FEDERATION_EDU = 17
     """A message is owed to other servers; the payload names them."""

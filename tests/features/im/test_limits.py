@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -62,7 +63,7 @@ async def test_a_user_and_an_address_are_counted_apart(make_server: ServerFactor
     rate = {"per_second": 0.01, "burst_count": 4}
     server = make_server(enable_rate_limits=True, rc_im=rate, rc_im_users_per_address=2)
     people = [ImUser(one) for one in await server.users("ann", "ben", "cat")]
-    looks = [await passed(server, 6, lambda one=one: one.call("GET", "/users/me")) for one in people]
+    looks = [await passed(server, 6, partial(one.call, "GET", "/users/me")) for one in people]
     # Four for each user, and eight for all at this address.
     assert looks == [4, 4, 0]
 

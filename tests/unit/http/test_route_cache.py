@@ -54,6 +54,16 @@ class Shelf:
         self.leases.discard(key)
 
 
+class Answers:
+    """What those who asked have got."""
+
+    def __init__(self) -> None:
+        self.all: list[bytes] = []
+
+    def add(self, answer: bytes) -> None:
+        self.all.append(answer)
+
+
 class Kitchen:
     """Makes answers, when it is told to, and counts them."""
 
@@ -97,30 +107,30 @@ def asks(cache: RouteCache, kitchen: Kitchen, key: str = "k", tag: str = "t") ->
 
 
 def test_two_hundred_misses_make_one_answer(clock: Clock, notifier: Notifier) -> None:
-    cache, kitchen, answers = cache_of(clock, notifier, None), Kitchen(), []
+    cache, kitchen, answers = cache_of(clock, notifier, None), Kitchen(), Answers()
     for _ in range(200):
-        asks(cache, kitchen).addCallback(answers.append)
+        asks(cache, kitchen).addCallback(answers.add)
     assert kitchen.made == 1
     kitchen.orders[0].callback({"a": 1})
-    assert answers == [b'{"a":1}'] * 200
-    asks(cache, kitchen).addCallback(answers.append)
-    assert (kitchen.made, len(answers)) == (1, 201)
+    assert answers.all == [b'{"a":1}'] * 200
+    asks(cache, kitchen).addCallback(answers.add)
+    assert (kitchen.made, len(answers.all)) == (1, 201)
 
 
 def test_processes_make_one_answer_together(
     clock: Clock, notifier: Notifier, shelf: Shelf, reactor: VirtualReactor
 ) -> None:
-    caches, kitchen, answers = [cache_of(clock, notifier, shelf) for _ in range(4)], Kitchen(), []
+    caches, kitchen, answers = [cache_of(clock, notifier, shelf) for _ in range(4)], Kitchen(), Answers()
     for _ in range(50):
         for cache in caches:
-            asks(cache, kitchen).addCallback(answers.append)
+            asks(cache, kitchen).addCallback(answers.add)
     assert kitchen.made == 1
     kitchen.orders[0].callback(7)
     reactor.advance(0.1)
-    assert (kitchen.made, answers) == (1, [b"7"] * 200)
+    assert (kitchen.made, answers.all) == (1, [b"7"] * 200)
     # What one has made, a newcomer finds.
-    asks(cache_of(clock, notifier, shelf), kitchen).addCallback(answers.append)
-    assert (kitchen.made, len(answers)) == (1, 201)
+    asks(cache_of(clock, notifier, shelf), kitchen).addCallback(answers.add)
+    assert (kitchen.made, len(answers.all)) == (1, 201)
 
 
 def test_who_waits_for_a_dead_process_helps_itself(
