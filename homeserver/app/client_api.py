@@ -16,10 +16,20 @@ BEYOND_RELEASES = (
 """Flags of open proposals that this server serves."""
 
 
+def features_of(config: Config) -> list[str]:
+    """The flags of this server: some features there are only if the configuration has them."""
+    optional = {
+        # Another device is logged in by a code that one scans: its channel is of use with the device grant only.
+        "org.matrix.msc4108": config.identity.oauth.enabled and config.identity.oauth.device_grant,
+        "org.matrix.msc4143": bool(config.calls.matrix_rtc.transports),
+    }
+    return [*BEYOND_RELEASES, *(flag for flag, is_there in optional.items() if is_there)]
+
+
 def client_handlers(config: Config) -> list[object]:
     """Everything under `/_matrix/client`, and the well-known files."""
     return [
-        VersionEndpoints(features=BEYOND_RELEASES),
+        VersionEndpoints(features=features_of(config)),
         WellKnownEndpoints(
             client=client_file(config),
             server=server_file(config),

@@ -12,6 +12,8 @@ from tests.harness.refusals import refused
 from tests.harness.server import Server
 from tests.harness.user import User
 
+SEALED = {"first_message_index": 0, "forwarded_count": 0, "is_verified": False, "session_data": {}}
+
 # What bob, who is in a room of his own, is refused.
 REFUSALS: list[tuple[str, str, dict[str, Any] | None, str, int]] = [
     ("GET", "/rooms/{theirs}/members", None, "M_FORBIDDEN", 403),
@@ -43,6 +45,15 @@ REFUSALS: list[tuple[str, str, dict[str, Any] | None, str, int]] = [
     ("GET", "/thirdparty/user?userid=@a:one.test", None, "M_NOT_FOUND", 404),
     ("GET", "/thirdparty/location/irc", None, "M_NOT_FOUND", 404),
     ("GET", "/thirdparty/user/irc", None, "M_NOT_FOUND", 404),
+    *(
+        (method, f"/room_keys/keys{where}?version=999", body, "M_NOT_FOUND", 404)
+        for where, body in (
+            ("", {"rooms": {}}),
+            ("/!r:one.test", {"sessions": {}}),
+            ("/!r:one.test/s", SEALED),
+        )
+        for method in ("GET", "PUT", "DELETE")
+    ),
     ("POST", "/rooms/{own}/report/$nothing", {}, "M_NOT_FOUND", 404),
     ("POST", "/rooms/!nothing:one.test/report", {"reason": ""}, "M_NOT_FOUND", 404),
     ("POST", "/users/@nobody:one.test/report", {"reason": ""}, "M_NOT_FOUND", 404),
