@@ -184,6 +184,25 @@ async def test_the_bridge_makes_what_is_asked_for(server: Server, bridge: Bridge
     assert bridge.asked == ["@_irc_late:one.test", "#_irc_cakes:one.test", "#_irc_bread:one.test"]
 
 
+async def test_a_bridge_that_hangs_delays_only_its_own(
+    server: Server, bridge: Bridge, slow_bridge: Bridge, alice: User, bob: User
+) -> None:
+    """Both bridges are in the room; the other's connection is never accepted, and takes a minute to fail."""
+    ghost, stuck = await bridge.ghost("_irc_nick"), await slow_bridge.ghost("_slow_nick")
+    room = await alice.creates_room(inviting=[ghost, stuck, bob])
+    for person in (ghost, stuck, bob):
+        await person.joins(room)
+    await bob.syncs()
+    for number in range(3):
+        began = server.clock.now_ms()
+        await alice.says(room, str(number))
+        await bob.sees(room, str(number))
+        assert server.clock.now_ms() == began
+    await server.passes(1)
+    assert bridge.bodies == ["0", "1", "2"]
+    assert slow_bridge.transactions == []
+
+
 async def test_pings(server: Server, bridge: Bridge, slow_bridge: Bridge) -> None:
     path = "/_matrix/client/v1/appservice/irc/ping"
     answer = await bridge.client.request("POST", path, {"transaction_id": "abc"})

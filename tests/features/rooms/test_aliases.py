@@ -99,3 +99,18 @@ async def test_spaces_and_rooms_are_told_apart(alice: User) -> None:
     for types, expected in ((["m.space"], {space}), ([None], {room}), ([None, "m.space"], {space, room})):
         found = await alice.request("POST", "/publicRooms", {"filter": {"room_types": types}})
         assert {each["room_id"] for each in found["chunk"]} == expected
+
+
+async def test_rooms_that_one_may_knock_on_are_listed_as_such(alice: User, bob: User, carol: User) -> None:
+    rule = {"type": "m.room.join_rules", "state_key": "", "content": {"join_rule": "knock"}}
+    room = await alice.creates_room(visibility="public", initial_state=[rule], name="Knock")
+    (listed,) = (await bob.request("GET", "/publicRooms"))["chunk"]
+    assert (listed["room_id"], listed["join_rule"], listed["name"]) == (room, "knock", "Knock")
+    summary = await bob.request("GET", f"/_matrix/client/v1/room_summary/{room}")
+    assert (summary["join_rule"], summary["num_joined_members"]) == ("knock", 1)
+    await bob.knocks(room)
+    assert (await bob.request("GET", f"/_matrix/client/v1/room_summary/{room}"))["membership"] == "knock"
+    space = await carol.creates_room(public=True, creation_content={"type": "m.space"})
+    await carol.sets(space, "m.space.child", {"via": ["one.test"]}, state_key=room)
+    found = await carol.request("GET", f"/_matrix/client/v1/rooms/{space}/hierarchy")
+    assert {each["room_id"]: each["join_rule"] for each in found["rooms"]} == {space: "public", room: "knock"}

@@ -78,6 +78,10 @@ def ok(body: bytes = b"{}", *headers: str) -> Callable[[str], bytes]:
     )
 
 
+def redirected(url: str) -> Callable[[str], bytes]:
+    return lambda _head: b"HTTP/1.1 302 Found\r\nLocation: %b\r\nContent-Length: 0\r\n\r\n" % url.encode()
+
+
 class World:
     """The outside, and our transport into it."""
 
@@ -220,12 +224,51 @@ async def test_nobody_sends_us_inward(world: World, name: str) -> None:
     assert world.outside.connected == []
 
 
-async def test_delegation_does_not_lead_inward_either(world: World) -> None:
+INWARD = (
+    "10.0.0.1",
+    "10.0.0.1:443",
+    "inward.test",
+    "inward.test:443",
+    "mapped.test",
+    "translated.test",
+    "[fc00::1]",
+    "[::ffff:10.0.0.1]",
+    "[64:ff9b::a00:1]",
+)
+
+
+def has_an_inside(world: World) -> None:
+    """Machines on the inside, under names that everybody can look up."""
+    names = {
+        "inward.test": ["10.0.0.1", "fc00::1"],
+        "mapped.test": ["::ffff:10.0.0.1"],
+        "translated.test": ["64:ff9b::a00:1"],
+    }
+    world.outside.names |= names
+    for address in ("10.0.0.1", "fc00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1"):
+        for port in (443, 8448):
+            world.machine(address, "a.test", *names, "10.0.0.1", port=port)
+
+
+@pytest.mark.parametrize("target", INWARD)
+@pytest.mark.parametrize("how", ["delegation", "redirect", "address", "record"])
+async def test_no_way_to_find_a_server_leads_inward(world: World, target: str, how: str) -> None:
+    has_an_inside(world)
+    host = target.rpartition(":")[0] if target.endswith(":443") else target
     world.outside.names["a.test"] = ["203.0.113.1"]
-    world.machine("203.0.113.1", "a.test", port=443, answer=ok(b'{"m.server":"10.0.0.1"}'))
-    with pytest.raises(NoAnswer):
+    answer = ok(b'{"m.server":"%b"}' % target.encode())
+    if how == "redirect":
+        answer = redirected(f"https://{target}/.well-known/matrix/server")
+    elif how == "address":
+        world.outside.names["a.test"] = world.outside.names.get(host, [host.strip("[]")])
+    elif how == "record":
+        answer = ok(b"nothing")
+        world.srv["_matrix-fed._tcp.a.test"] = [SrvRecord(0, 0, 443, host.strip("[]"))]
+    if how != "address":
+        world.machine("203.0.113.1", "a.test", port=443, answer=answer)
+    with pytest.raises(RemoteError):
         await world.ask("a.test")
-    assert world.outside.connected == [("203.0.113.1", 443)]
+    assert {address for address, _ in world.outside.connected} <= {"203.0.113.1"}
 
 
 async def test_an_answer_has_an_end(world: World) -> None:
