@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
+from config.policy_server import PolicyServerConfig
 from config.schema import duration_ms, part, required, setting
 from config.server import parse_name
 from homeserver.ids import ServerName
@@ -144,5 +145,8 @@ class FederationConfig:
         50, "From how many members on a room's member list follows later, when another server joins it."
     )
     federation_metrics_domains: tuple[str, ...] = setting((), "Servers that have metrics of their own.")
+    policy_server: PolicyServerConfig = part(
+        PolicyServerConfig(), "This server as the policy server of rooms that name it."
+    )
     federation: FederationClientConfig = part(FederationClientConfig(), "Patience with other servers.")
     http_proxy: str | None = setting(None, "An HTTP proxy for requests that leave this server.")

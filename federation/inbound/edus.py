@@ -17,9 +17,9 @@ from homeserver.errors import HearthError
 from homeserver.ids import EventID, RoomID, ServerName, UserID, domain_of, is_user_id
 from homeserver.presence.presence import Presence
 from homeserver.presence.states import STATES, PresenceState
+from homeserver.rooms.acl import is_server_allowed
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.receipts import Receipts
-from homeserver.rooms.receiving import is_server_allowed
 from homeserver.rooms.registry import Rooms
 from homeserver.rooms.typing import Typing
 from homeserver.runtime.clock import Clock

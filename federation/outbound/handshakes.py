@@ -19,6 +19,7 @@ MAX_JOIN_BYTES = 500 * 1024 * 1024
 """The state of the largest rooms, with its auth chain."""
 
 JOIN_TIMEOUT_MS = 180_000
+POLICY_TIMEOUT_MS = 10_000
 _SINGLE_VERSIONS = frozenset({"1", "2"})
 
 
@@ -136,14 +137,22 @@ class Handshakes:
         uri = path("federation/v1/exchange_third_party_invite", room_id)
         await self._requests.put(server, uri, event, dict[str, Any], patient=True)
 
-    async def ask_policy_server(self, server: ServerName, pdu: bytes) -> dict[str, dict[str, str]]:
+    async def ask_policy_server(
+        self, server: ServerName, pdu: bytes, *, patient: bool
+    ) -> dict[str, dict[str, str]]:
         """Have a policy server sign an event: its signatures, by server and key ID.
 
         Raises:
             Refused: it does not want the event in the room.
         """
         return await self._requests.put(
-            server, "/_matrix/policy/v1/sign", pdu, dict[str, dict[str, str]], method="POST"
+            server,
+            "/_matrix/policy/v1/sign",
+            pdu,
+            dict[str, dict[str, str]],
+            method="POST",
+            timeout_ms=POLICY_TIMEOUT_MS,
+            patient=patient,
         )
 
     async def _make(

@@ -9,7 +9,9 @@ from federation.inbound.edus import EduHandler, EduHandlers, PassingEdus
 from federation.inbound.history import RoomHistoryEndpoints
 from federation.inbound.invites import InviteEndpoints
 from federation.inbound.joins import HandshakeEndpoints
+from federation.inbound.policy import PolicyEndpoints
 from federation.inbound.queries import DirectoryQueryEndpoints, UserQueryEndpoints
+from federation.inbound.third_party import BindingEndpoints
 from federation.inbound.transactions import TransactionEndpoints
 from federation.inbound.user_keys import UserKeyEndpoints
 from federation.outbound.sender import FederationSender
@@ -39,7 +41,6 @@ from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.outliers import Outliers
 from homeserver.rooms.outside import OutsideMemberships
 from homeserver.rooms.past import Past
-from homeserver.rooms.policy import RoomPolicies
 from homeserver.rooms.receiving import Receiving
 from homeserver.rooms.remote_directory import FederatedDirectory
 from homeserver.rooms.rescinding import Rescinding
@@ -73,10 +74,12 @@ class RoomsAbroad:
             self.gate,
             self.gaps,
             turns,
-            RoomPolicies(client, server_name=server_name),
+            core.policies,
             ExtremityMerge(core.rooms, core.writer, clock, surroundings.tasks),
             Rescinding(db, self.gate, self.outside, server_name=server_name),
             joins,
+            clock,
+            surroundings.tasks,
         )
         self._completion = Completion(
             db, core.rooms, self.gaps, turns, clock, surroundings.tasks, server_name=server_name
@@ -124,10 +127,12 @@ class RoomsAbroad:
         """Go on with what was under way with other servers."""
         await self._handshakes.unsure_joins.start()
         await self._completion.start()
+        await self.receiving.late.start()
 
     def stop(self) -> None:
         self._handshakes.unsure_joins.stop()
         self._completion.stop()
+        self.receiving.late.stop()
 
 
 class FederationServices:
@@ -176,6 +181,7 @@ class FederationServices:
             TransactionEndpoints(db, abroad.receiving, EduHandlers(edus), clock),
             HandshakeEndpoints(hosting, server_name=server_name),
             InviteEndpoints(invitations, rooms.invite_exchange),
+            PolicyEndpoints(core.rooms, core.policies),
             RoomHistoryEndpoints(
                 ServerVisibility(core.rooms, core.state_at),
                 Past(db),
@@ -198,6 +204,7 @@ class FederationServices:
                 tells_profiles=config.federation.allow_profile_lookup_over_federation,
             ),
             UserKeyEndpoints(e2ee.answers),
+            BindingEndpoints(rooms.invite_exchange, users.profiles, server_name=server_name),
         ]
         self._rooms = rooms
         self._core = core

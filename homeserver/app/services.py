@@ -20,7 +20,7 @@ from homeserver.app.mail import Mail
 from homeserver.app.media import MediaServices
 from homeserver.app.oauth import OAuth, with_oauth
 from homeserver.app.push import with_push
-from homeserver.app.room_core import RoomCore
+from homeserver.app.room_core import RoomCore, policy_rules
 from homeserver.app.rooms import RoomServices
 from homeserver.app.rooms_abroad import FederationServices, RoomsAbroad
 from homeserver.app.social import SocialServices
@@ -40,6 +40,7 @@ from homeserver.presence.activity import PresenceActivity
 from homeserver.presence.mode_following import ModeFollowing
 from homeserver.presence.presence import Presence
 from homeserver.rooms.numbers import EventNumbers
+from homeserver.rooms.policy import RoomPolicies
 from homeserver.sync.presence_section import PresenceAudience, PresenceSection
 from homeserver.sync.sliding.encryption import EncryptionExtension, ToDeviceExtension
 from homeserver.sync.socket import SocketServices
@@ -80,7 +81,10 @@ class Services:
         self.oauth = OAuth(config, surroundings, self.users)
         e2ee_parts = E2eeParts(remote_keys=federation.client, oauth=self.oauth.tokens)
         self.e2ee = E2ee(config, surroundings, self.users, e2ee_parts)
-        core = RoomCore(config, surroundings, numbers, signing_keys[0])
+        policies = RoomPolicies(
+            federation.client, policy_rules(config), server_name=config.server.server_name
+        )
+        core = RoomCore(config, surroundings, numbers, policies, signing_keys[0])
         self._abroad = abroad = RoomsAbroad(config, surroundings, core, federation)
         self.presence = Presence(db, notifier, clock, enabled=config.presence.enabled)
         self._modes = ModeFollowing(db, notifier, surroundings.tasks, self.presence)

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from config import Config
 from config.well_known import SupportContact
+from homeserver.app.room_core import policy_rules
 
 
 def client_file(config: Config) -> dict[str, Any] | None:
@@ -43,7 +44,7 @@ def support_file(config: Config) -> dict[str, Any] | None:
 
 def policy_file(config: Config) -> dict[str, Any] | None:
     """The key of the policy server that runs under this server's name; None if none does."""
-    key = config.well_known.policy_server_key
+    key = config.well_known.policy_server_key or policy_rules(config).public_base64
     return None if key is None else {"public_keys": {"ed25519": key}}
 
 

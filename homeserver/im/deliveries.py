@@ -17,8 +17,8 @@ from federation.wire.transactions import encode_edu
 from homeserver.errors import NotFound
 from homeserver.ids import EventID, RoomID, ServerName, UserID, domain_of, is_user_id
 from homeserver.im.group_shapes import GROUP
+from homeserver.rooms.acl import is_server_allowed
 from homeserver.rooms.live_room import LiveRoom
-from homeserver.rooms.receiving import is_server_allowed
 from homeserver.rooms.registry import Rooms
 from homeserver.rooms.timeline import TimelineEvent
 from homeserver.runtime.clock import Clock

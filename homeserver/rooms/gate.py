@@ -42,7 +42,7 @@ class Checked:
     events: list[Event] = field(default_factory=list)
     refused: dict[EventID, str] = field(default_factory=dict)
     """Events without an ID that could be made out are left out."""
-    unverified: set[EventID] = field(default_factory=set)
+    unverified: dict[EventID, Event] = field(default_factory=dict)
     """Those of the refused that may be right: the keys that would tell may be had later."""
 
 
@@ -80,7 +80,7 @@ class Gate:
             if event.event_id in failed:
                 checked.refused[event.event_id] = str(failed[event.event_id])
                 if isinstance(failed[event.event_id], KeysUnavailable):
-                    checked.unverified.add(event.event_id)
+                    checked.unverified[event.event_id] = event
             else:
                 checked.events.append(event if each.is_whole else redact_event(event))
         return checked

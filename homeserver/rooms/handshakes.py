@@ -246,7 +246,7 @@ class RemoteHandshakes:
         """
         invitee = UserID(draft.state_key or "")
         server = domain_of(invitee)
-        event = self._writer.prepare(room, draft)
+        event = await self._writer.prepare_vouched(room, draft)
         shown = [each.pdu for each in stripped_state(room.state, sender=draft.sender)]
         try:
             answer = await self._client.invite(

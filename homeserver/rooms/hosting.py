@@ -23,10 +23,11 @@ from homeserver.events.event import Event
 from homeserver.events.signatures import SigningKey, sign_event
 from homeserver.events.stripped_state import stripped_state
 from homeserver.ids import EventID, RoomID, ServerName, UserID, domain_of
+from homeserver.rooms.acl import is_server_allowed
 from homeserver.rooms.gate import Gate
 from homeserver.rooms.incoming import Fate
 from homeserver.rooms.live_room import LiveRoom
-from homeserver.rooms.receiving import Receiving, is_server_allowed
+from homeserver.rooms.receiving import Receiving
 from homeserver.rooms.registry import Rooms
 from homeserver.rooms.restricted import RestrictedJoins
 from homeserver.rooms.told import RoomTelling, StateBefore

@@ -27,10 +27,10 @@ from homeserver.events.room_versions import RoomVersion, room_version
 from homeserver.events.signatures import SigningKey, sign_event
 from homeserver.events.stripped_state import parse_stripped_state
 from homeserver.ids import EventID, RoomID, ServerName, UserID
+from homeserver.rooms.acl import is_server_allowed
 from homeserver.rooms.gate import Gate
 from homeserver.rooms.membership import Memberships
 from homeserver.rooms.outside import OutsideMemberships
-from homeserver.rooms.receiving import is_server_allowed
 from homeserver.rooms.registry import Rooms
 from storage import users as user_rows
 from storage.database import Database

@@ -5,14 +5,18 @@ Spec: https://spec.matrix.org/v1.19/server-server-api/#policy-servers
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from federation.outbound.client import FederationClient
-from homeserver.errors import RemoteError
+from federation.outbound.requests import Refused
+from homeserver.errors import BadJson, EventError, Forbidden, MatrixError, NotFound, RemoteError
 from homeserver.events.event import Event
 from homeserver.events.signatures import decode_base64, signed_bytes, verify_bytes
-from homeserver.ids import ServerName, is_server_name
+from homeserver.ids import RoomID, ServerName, is_server_name
+from homeserver.rooms.acl import is_server_allowed
 from homeserver.rooms.live_room import LiveRoom
+from homeserver.rooms.policy_rules import PolicyRefusal, PolicyRules
+from homeserver.rooms.registry import Rooms
 
 POLICY_TYPE = "m.room.policy"
 KEY_ID = "ed25519:policy_server"
@@ -50,25 +54,93 @@ def is_signed_by(event: Event, policy: PolicyServer) -> bool:
 
 
 class RoomPolicies:
-    """Asks policy servers about events that came without their signature."""
+    """Asks policy servers about events that they have not signed: those of others, and ours before they are sent."""
 
-    def __init__(self, client: FederationClient, *, server_name: ServerName) -> None:
+    def __init__(self, client: FederationClient, rules: PolicyRules, *, server_name: ServerName) -> None:
+        """`rules` are those by which this server is a policy server itself."""
         self._client = client
+        self._rules = rules
         self._server_name = server_name
 
-    async def refusal(self, room: LiveRoom, event: Event) -> str | None:
-        """Why the room's policy server keeps the event out; None if it does not."""
-        if event.type == POLICY_TYPE and event.state_key == "":
-            return None
+    def is_asked(self, room: LiveRoom, event_type: str, state_key: str | None) -> bool:
+        """Whether a policy server has a say in events of this type."""
+        if event_type == POLICY_TYPE and state_key == "":
+            return False
         policy = policy_server_of(room)
-        if policy is None or policy.server == self._server_name or is_signed_by(event, policy):
+        if policy is None or policy.server != self._server_name:
+            return policy is not None
+        return policy.public_key == self._rules.public_key
+
+    async def sign_for(self, rooms: Rooms, origin: ServerName, pdu: dict[str, Any]) -> dict[str, Any]:
+        """Our signature as a policy server of another server's event.
+
+        Raises:
+            NotFound: this is no policy server, or not that of the room.
+            Forbidden: the room's access control list keeps the other server out.
+            BadJson: it is no event.
+            PolicyRefusal: the event is not wanted.
+        """
+        room_id = pdu.get("room_id")
+        room = await rooms.find_or_load(RoomID(room_id)) if isinstance(room_id, str) else None
+        policy = None if room is None else policy_server_of(room)
+        if room is None or policy != (self._server_name, self._rules.public_key):
+            raise NotFound("this server is not the policy server of such a room")
+        if not is_server_allowed(room, origin):
+            raise Forbidden(f"{origin} may not take part in this room")
+        try:
+            event = Event.from_pdu(pdu, room.version)
+        except EventError as error:
+            raise BadJson(str(error)) from error
+        if event.key == (POLICY_TYPE, ""):
+            raise BadJson("nobody signs who the policy server is")
+        return {self._server_name: self._rules.sign(event)}
+
+    async def refusal(self, room: LiveRoom, event: Event) -> str | None:
+        """Why the room's policy server keeps another server's event out; None if it does not."""
+        policy = policy_server_of(room)
+        if policy is None or not self.is_asked(room, event.type, event.state_key):
             return None
         try:
-            signatures = await self._client.ask_policy_server(policy.server, event.json)
-        except RemoteError as error:
+            await self._signed(policy, event, patient=False)
+        except (RemoteError, PolicyRefusal) as error:
             return f"the policy server {policy.server} does not let it pass: {error}"
+        return None
+
+    async def countersigned(self, room: LiveRoom, event: Event) -> Event:
+        """Our event with the signature of the room's policy server.
+
+        Raises:
+            Forbidden: the policy server refuses it.
+            MatrixError: the policy server cannot be asked.
+        """
+        policy = policy_server_of(room)
+        if policy is None:
+            return event
+        try:
+            return await self._signed(policy, event, patient=True)
+        except PolicyRefusal as error:
+            raise Forbidden(error.error) from error
+        except Refused as error:
+            if error.status is not None and error.status < 500 and error.status != 429:
+                raise Forbidden(error.refusal.error) from error
+            raise MatrixError(f"the room's policy server does not answer: {error}", status=502) from error
+        except RemoteError as error:
+            raise MatrixError(f"the room's policy server does not answer: {error}", status=502) from error
+
+    async def _signed(self, policy: PolicyServer, event: Event, *, patient: bool) -> Event:
+        """The event with the policy server's signature; `patient` asks one that failed lately all the same."""
+        if is_signed_by(event, policy):
+            return event
+        if policy.server == self._server_name:
+            signatures: dict[str, dict[str, str]] = {policy.server: self._rules.sign(event)}
+        else:
+            signatures = await self._client.ask_policy_server(policy.server, event.json, patient=patient)
         pdu = event.pdu
-        pdu["signatures"].setdefault(policy.server, {}).update(signatures.get(policy.server, {}))
-        if is_signed_by(event.with_pdu(pdu), policy):
-            return None
-        return f"the policy server {policy.server} has not signed it"
+        # Signatures that the server made before, under its other keys, stay.
+        pdu["signatures"].setdefault(policy.server, {}).update(
+            {key: value for key, value in signatures.get(policy.server, {}).items() if key == KEY_ID}
+        )
+        signed = event.with_pdu(pdu)
+        if not is_signed_by(signed, policy):
+            raise RemoteError(f"{policy.server} has not signed it")
+        return signed

@@ -16,20 +16,25 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from federation.outbound.once import Once
 from homeserver.errors import HearthError, NotFound, RemoteError
+from homeserver.events.canonical_json import decode_json
 from homeserver.events.event import Event
-from homeserver.events.server_acl import is_allowed
 from homeserver.ids import EventID, RoomID, ServerName
+from homeserver.rooms.acl import is_server_allowed
 from homeserver.rooms.gaps import Gaps
 from homeserver.rooms.gate import Gate, find_event_id
 from homeserver.rooms.incoming import Fate, Incoming, Missing
+from homeserver.rooms.late_events import LateEvents
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.registry import Rooms
 from homeserver.rooms.turns import Turns
+from homeserver.runtime.clock import Clock
+from homeserver.runtime.tasks import Tasks
 from storage import backward_extremities
 from storage import events as event_rows
 from storage import rooms as room_rows
 from storage.database import Database
 from storage.errors import StorageError
+from storage.late_events import LateEvent
 from storage.transaction import Transaction
 
 _log = structlog.get_logger(__name__)
@@ -74,7 +79,10 @@ class Receiving:
         crowd: Crowd,
         outsiders: Outsiders,
         joins: Turns[RoomID],
+        clock: Clock,
+        tasks: Tasks,
     ) -> None:
+        self.late = LateEvents(db, clock, tasks, self._receive_late)
         self._db = db
         self._rooms = rooms
         self._incoming = incoming
@@ -115,6 +123,8 @@ class Receiving:
             return _refuse_all(room, pdus, f"{origin} may not take part in this room")
         checked = await self._gate.check(pdus, room.version, room_id)
         results: dict[EventID, str | None] = dict(checked.refused)
+        for event in checked.unverified.values():
+            await self.late.keep(origin, event)
         for event in checked.events:
             results[event.event_id] = await self._receive_safely(origin, event)
         return results
@@ -123,6 +133,9 @@ class Receiving:
         """One event of several; the reason why not, if it is refused."""
         try:
             fate = await self.receive(origin, event)
+        except RemoteError as error:
+            await self.late.keep(origin, event)
+            return str(error)
         except HearthError as error:
             return str(error)
         except StorageError:
@@ -132,6 +145,11 @@ class Receiving:
             _log.exception("an event could not be received", origin=origin, event_id=event.event_id)
             return "this server failed to take the event"
         return REASONS.get(fate)
+
+    async def _receive_late(self, late: LateEvent) -> None:
+        room = await self._rooms.load(late.room_id)
+        event = await self._gate.check_one(decode_json(late.json), room.version, room.room_id)
+        await self.receive(late.origin, event)
 
     async def receive(self, origin: ServerName, event: Event, *, relayed: bool = False) -> Fate:
         """Take one event that came through the gate.
@@ -241,12 +259,6 @@ def _missing_before(txn: Transaction, event: Event, found: dict[EventID, Event])
     wanted = {each for one in (event, *leading) for each in one.prev_events} - found.keys()
     rows = event_rows.by_id(txn, wanted)
     return {each for each in wanted if each not in rows or rows[each].state_before is None}
-
-
-def is_server_allowed(room: LiveRoom, server: ServerName) -> bool:
-    """Whether the room's access control list lets the server take part."""
-    acl = room.find_state("m.room.server_acl")
-    return is_allowed(None if acl is None else acl.content, server)
 
 
 def _refuse_all(room: LiveRoom, pdus: Sequence[Any], reason: str) -> dict[EventID, str | None]:

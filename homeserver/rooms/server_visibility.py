@@ -12,8 +12,8 @@ from homeserver.events.event import Event
 from homeserver.events.redaction import redact_event
 from homeserver.events.visibility import HISTORY_VISIBILITY, server_may_see
 from homeserver.ids import RoomID, ServerName, StateKey, domain_of
+from homeserver.rooms.acl import is_server_allowed
 from homeserver.rooms.live_room import LiveRoom
-from homeserver.rooms.receiving import is_server_allowed
 from homeserver.rooms.registry import Rooms
 from homeserver.rooms.state_at import StateAt
 from homeserver.rooms.timeline import TimelineEvent

@@ -15,7 +15,8 @@ import structlog
 
 from homeserver.errors import HearthError
 from homeserver.ids import RoomID, ServerName, UserID
-from homeserver.runtime.clock import Clock, Timer
+from homeserver.runtime.clock import Clock
+from homeserver.runtime.retries import Retries
 from homeserver.runtime.tasks import Tasks
 from storage import unsure_joins as rows
 from storage.database import Database
@@ -38,22 +39,23 @@ class UnsureJoins:
     def __init__(self, db: Database, clock: Clock, tasks: Tasks, settle: Settle) -> None:
         self._db = db
         self._clock = clock
-        self._tasks = tasks
         self._settle = settle
-        self._timers: dict[tuple[RoomID, UserID], Timer] = {}
-        self._is_stopped = False
+        self._retries: Retries[tuple[RoomID, UserID]] = Retries(
+            clock,
+            tasks,
+            self._try,
+            what="settle the join",
+            first_wait_ms=FIRST_WAIT_MS,
+            longest_wait_ms=LONGEST_WAIT_MS,
+        )
 
     async def start(self) -> None:
         """Take up what was under way when the process ended."""
         for join in await self._db.read(rows.list_all):
-            self._wait(join.room_id, join.user_id, FIRST_WAIT_MS)
+            self.doubt(join.room_id, join.user_id)
 
     def stop(self) -> None:
-        self._is_stopped = True
-        for timer in self._timers.values():
-            if timer.active():
-                timer.cancel()
-        self._timers.clear()
+        self._retries.stop()
 
     async def begin(
         self, room_id: RoomID, user_id: UserID, server: ServerName, content: Mapping[str, Any]
@@ -68,26 +70,13 @@ class UnsureJoins:
 
     def doubt(self, room_id: RoomID, user_id: UserID) -> None:
         """There was no answer that could be used."""
-        self._wait(room_id, user_id, FIRST_WAIT_MS)
+        self._retries.plan((room_id, user_id))
 
-    def _wait(self, room_id: RoomID, user_id: UserID, wait_ms: int) -> None:
-        if self._is_stopped:
-            return
-        known = self._timers.get((room_id, user_id))
-        if known is not None and known.active():
-            return
-        self._timers[room_id, user_id] = self._clock.call_later(
-            wait_ms / 1000, self._begin_settling, room_id, user_id, wait_ms
-        )
-
-    def _begin_settling(self, room_id: RoomID, user_id: UserID, wait_ms: int) -> None:
-        self._timers.pop((room_id, user_id), None)
-        self._tasks.spawn(f"settle the join of {user_id}", self._try_to_settle(room_id, user_id, wait_ms))
-
-    async def _try_to_settle(self, room_id: RoomID, user_id: UserID, wait_ms: int) -> None:
+    async def _try(self, key: tuple[RoomID, UserID]) -> bool:
+        room_id, user_id = key
         join = await self._db.read(rows.find, room_id, user_id)
         if join is None:
-            return
+            return True
         is_known = self._clock.now_ms() - join.since_ms > GIVEN_UP_AFTER_MS
         try:
             is_known = is_known or await self._settle(join)
@@ -95,5 +84,4 @@ class UnsureJoins:
             _log.info("a join is still unsure", room=room_id, user=user_id, reason=str(error))
         if is_known:
             await self.end(room_id, user_id)
-        else:
-            self._wait(room_id, user_id, min(2 * wait_ms, LONGEST_WAIT_MS))
+        return is_known

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
-from homeserver.errors import AuthRejected, BadJson, Forbidden, InvalidEvent, TooLarge
+from homeserver.errors import AuthRejected, BadJson, Forbidden, InvalidEvent, MatrixError, TooLarge
 from homeserver.events import state_tree
 from homeserver.events.auth_rules import check_event_auth
 from homeserver.events.auth_selection import auth_keys
@@ -27,12 +27,23 @@ from homeserver.rooms.numbers import EventNumbers
 from homeserver.rooms.registry import Rooms
 from homeserver.rooms.sequence import takes_seq
 from homeserver.rooms.timeline import TimelineEvent, TransactionId
+from homeserver.rooms.turns import Turns
 from homeserver.runtime.clock import Clock
 from storage.database import Database
 from storage.transaction import Transaction
 
 MAX_PREV_EVENTS = 20
 MAX_EVENT_BYTES = 65_536
+MAX_TRIES = 10
+"""How often an event is made anew because others came while a policy server looked at it."""
+
+
+class PolicyServers(Protocol):
+    """Asks the policy servers that rooms have named; see `homeserver.rooms.policy`."""
+
+    def is_asked(self, room: LiveRoom, event_type: str, state_key: str | None) -> bool: ...
+
+    async def countersigned(self, room: LiveRoom, event: Event) -> Event: ...
 
 
 @dataclass(slots=True)
@@ -62,10 +73,13 @@ class RoomWriter:
         rooms: Rooms,
         numbers: EventNumbers,
         clock: Clock,
+        policies: PolicyServers,
         *,
         server_name: ServerName,
         signing_key: SigningKey,
     ) -> None:
+        self._policies = policies
+        self._policy_turns: Turns[RoomID] = Turns()
         self._db = db
         self._rooms = rooms
         self._numbers = numbers
@@ -80,10 +94,12 @@ class RoomWriter:
 
         Raises:
             NotFound: this server does not know the room.
-            Forbidden: the authorization rules refuse the event.
+            Forbidden: the authorization rules refuse the event, or the room's policy server does.
             TooLarge: the event is over 65,536 bytes.
         """
         room = self._rooms.find(room_id) or await self._rooms.load(room_id)
+        if self._policies.is_asked(room, draft.type, draft.state_key):
+            return await self._send_vouched(room_id, draft, transaction)
         if transaction is not None and transaction in room.sending:
             # The first of the two is on its way to the disk; after this job it is there, or has failed.
             await self._db.run(wait_for_turn)
@@ -102,7 +118,7 @@ class RoomWriter:
     async def append(
         self, room: LiveRoom, drafts: Sequence[Draft], *, transaction: TransactionId | None = None
     ) -> list[Event]:
-        """Append several events as one write: all of them or none."""
+        """Append several events as one write: all of them or none. No policy server is asked."""
         before = room.head
         append = Append(room, [], before)
         try:
@@ -141,6 +157,36 @@ class RoomWriter:
             Forbidden: the authorization rules refuse it.
         """
         return self._build(room, draft)
+
+    async def prepare_vouched(self, room: LiveRoom, draft: Draft) -> Event:
+        """The same with the signature of the room's policy server, if it has one.
+
+        Raises:
+            Forbidden: the authorization rules refuse it, or the policy server does.
+        """
+        event = self._build(room, draft)
+        if self._policies.is_asked(room, draft.type, draft.state_key):
+            event = await self._policies.countersigned(room, event)
+        return event
+
+    async def _send_vouched(
+        self, room_id: RoomID, draft: Draft, transaction: TransactionId | None
+    ) -> EventID:
+        """One after the other, so that an event still follows the last one when it comes back signed."""
+        async with self._policy_turns.of(room_id):
+            for _ in range(MAX_TRIES):
+                room = await self._rooms.load(room_id)
+                if transaction is not None and (known := room.transactions.get(transaction)) is not None:
+                    return known
+                head = room.head
+                event = await self.prepare_vouched(room, draft)
+                if room.head is not head or room.stale:
+                    continue
+                append = Append(room, [], head)
+                self._take(append, event, draft, transaction)
+                await self._commit(append)
+                return event.event_id
+        raise MatrixError(f"the room {room_id} does not hold still", status=503)
 
     def _build(self, room: LiveRoom, draft: Draft) -> Event:
         """The draft as a signed event on the room's head, authorised."""

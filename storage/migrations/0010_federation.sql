@@ -93,3 +93,13 @@ CREATE TABLE unsure_joins (
     since_ms BIGINT NOT NULL,
     PRIMARY KEY (room_id, user_id)
 ) WITHOUT ROWID;
+
+-- Events that were brought to us before what they refer to could be had: to be tried again. `json` is the PDU.
+CREATE TABLE late_events (
+    event_id TEXT PRIMARY KEY,
+    room_id TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    json BLOB NOT NULL,
+    since_ms BIGINT NOT NULL
+);
+CREATE INDEX late_events_room ON late_events (room_id);

@@ -60,14 +60,10 @@ def corrections_by_place() -> Mapping[str, Correction]:
     return {correction.place: correction for correction in CORRECTIONS}
 
 
-NOT_SERVED: Mapping[str, str] = {
-    "server-server/askPolicyServerToSign": "a homeserver asks policy servers, it need not be one",
-}
+NOT_SERVED: Mapping[str, str] = {}
 """Operations of the served APIs that Hearth leaves out on purpose: key -> reason."""
 
-NOT_SERVED_YET: Mapping[str, str] = {
-    r"/_matrix/(federation|key)/": "federation",
-}
+NOT_SERVED_YET: Mapping[str, str] = {}
 """What is being built: a pattern of paths -> what it comes with. A line without an operation left must go."""
 
 

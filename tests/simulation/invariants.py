@@ -1,8 +1,10 @@
 """What must hold once everything has healed.
 
-The specification allows servers to differ in two things, and in no others: a server may keep an event out of its
-timeline that another one shows (it soft-fails it, or rejects it by a state that it was told), and what was said before
-a server came is history that it fetches when somebody reads it.
+The specification allows servers to differ in three things, and in no others. A server may keep an event out of its
+timeline that another one shows: it soft-fails it, or rejects it by a state that it was told. What was said before a
+server came is history that it fetches when somebody reads it. And a room may fall apart: where each side has soft-
+failed what the other did (each knew first of a kick or of a leave that makes the other's acts void), no event follows
+both, so nothing resolves the two. Then each side must agree within itself, and have heard all of the other.
 """
 
 from __future__ import annotations
@@ -56,9 +58,16 @@ async def _faults_of_room(world: World, chronicle: Chronicle, room: str) -> list
     if not inside:
         return []
     archives = {server.name: await _archive(server, room) for server in world.servers}
-    faults = await _faults_of_state(inside, room)
-    faults += await _strangers(world, room, inside)
-    faults += _faults_of_events(archives, [server.name for server in inside])
+    faults = await _strangers(world, room, inside)
+    parties = await _parties(inside, room)
+    if len(parties) > 1:
+        world.note(f"{room} has fallen apart: {parties}")
+        faults += await _faults_of_hearing(parties, inside, room, archives)
+    for party in parties:
+        faults += await _faults_of_state([server for server in inside if server.name in party], room)
+        others = set().union(*(each for each in parties if each is not party))
+        theirs = _only_theirs(archives, others, party)
+        faults += _faults_of_events(archives, sorted(party), theirs)
     for _, sender, event_id in [said for said in chronicle.said if said[0] == room]:
         home = sender.partition(":")[2]
         if event_id not in archives[home].flags:
@@ -80,6 +89,56 @@ async def _faults_of_room(world: World, chronicle: Chronicle, room: str) -> list
         numbers = await server.homeserver.surroundings.database.read(_numbers, room)
         faults += [f"{server.name}: {fault}" for fault in _faults_of_numbers(numbers)]
     return [f"{room}: {fault}" for fault in faults]
+
+
+def _only_theirs(archives: Mapping[str, Archive], others: set[str], party: set[str]) -> set[str]:
+    """The events that the other side of a room that fell apart has, and this side has not for itself."""
+    theirs = {each for name in others for each in archives[name].flags}
+    return theirs - {
+        each for name in party for each, flags in archives[name].flags.items() if not flags & _KEPT_OUT
+    }
+
+
+def _is_elsewhere(name: str, party: set[str], parties: list[set[str]]) -> bool:
+    return any(name in other for other in parties if other is not party)
+
+
+async def _counted_in(server: SimulatedServer, room: str) -> set[str]:
+    """The servers that a server tells what happens in the room."""
+    live = await server.room(room)
+    assert live is not None
+    return set(live.joined_servers)
+
+
+async def _parties(inside: list[SimulatedServer], room: str) -> list[set[str]]:
+    """The servers in groups that count one another in."""
+    counted = {server.name: await _counted_in(server, room) for server in inside}
+    parties: list[set[str]] = []
+    for name in sorted(counted):
+        near = [
+            party
+            for party in parties
+            if any(name in counted[other] and other in counted[name] for other in party)
+        ]
+        parties = [party for party in parties if party not in near] + [set().union({name}, *near)]
+    return parties
+
+
+async def _faults_of_hearing(
+    parties: list[set[str]], inside: list[SimulatedServer], room: str, archives: Mapping[str, Archive]
+) -> list[str]:
+    """Where a server has not even heard what another tells it, and so cannot have judged it."""
+    faults = []
+    for server in inside:
+        (party,) = [each for each in parties if server.name in each]
+        for other in await _counted_in(server, room) - party:
+            if other in archives and _is_elsewhere(other, party, parties):
+                for event_id in archives[server.name].latest:
+                    if not archives[other].flags.get(event_id, 0) & _KEPT_OUT:
+                        faults.append(
+                            f"{server.name} tells {event_id}, which {other} neither has nor keeps out"
+                        )
+    return faults
 
 
 async def _faults_of_state(inside: Iterable[SimulatedServer], room: str) -> list[str]:
@@ -125,7 +184,9 @@ def _faults_of_numbers(numbers: Sequence[tuple[str, str, int | None]]) -> list[s
     return faults
 
 
-def _faults_of_events(archives: Mapping[str, Archive], inside: Collection[str]) -> list[str]:
+def _faults_of_events(
+    archives: Mapping[str, Archive], inside: Collection[str], theirs: Collection[str]
+) -> list[str]:
     """Events that one server shows and another has not even to keep out."""
     before: dict[str, list[str]] = {}
     for archive in archives.values():
@@ -138,7 +199,7 @@ def _faults_of_events(archives: Mapping[str, Archive], inside: Collection[str]) 
         archive = archives[name]
         history = _with_all_before(archive.unfetched, before)
         followed = _with_all_before(archive.latest, before)
-        for event_id in sorted(before.keys() - archive.flags.keys() - history):
+        for event_id in sorted(before.keys() - archive.flags.keys() - history - set(theirs)):
             # Nothing that this server has follows it: then only an event that others keep out may be missing.
             if event_id in followed or event_id not in kept_out:
                 has = [other for other, each in archives.items() if event_id in each.flags]

@@ -16,12 +16,15 @@ class Person(User):
 
     known_devices: dict[str, dict[str, str]]
     """Devices and their keys, by user; of users about whom nothing is known to have changed."""
+    changes: dict[str, int]
+    """How often the client was told that a user's devices changed."""
     others: list[User]
     """The same user's other devices."""
 
     async def settles_in(self) -> None:
         """Have keys, and a client that knows nobody."""
         self.known_devices = {}
+        self.changes = {}
         self.others = []
         await publish_keys(self)
         await self.syncs()
@@ -31,6 +34,7 @@ class Person(User):
         lists = answer.get("device_lists", {})
         for user_id in (*lists.get("changed", ()), *lists.get("left", ())):
             self.known_devices.pop(user_id, None)
+            self.changes[user_id] = self.changes.get(user_id, 0) + 1
         return answer
 
     async def catches_up(self) -> None:
@@ -44,12 +48,16 @@ class Person(User):
     async def asks_for_devices(self, people: Iterable[User]) -> dict[str, dict[str, str]]:
         """What the user's server says of the devices of others, and remember it as clients do."""
         wanted: dict[str, list[str]] = {person.user_id: [] for person in people}
+        before = dict(self.changes)
         answer = await self.request("POST", "/keys/query", {"device_keys": wanted})
         told = {
             user_id: {device: keys["keys"][f"ed25519:{device}"] for device, keys in devices.items()}
             for user_id, devices in answer["device_keys"].items()
         }
-        self.known_devices.update(told)
+        for user_id, devices in told.items():
+            # An answer that was overtaken by news is no longer one.
+            if self.changes.get(user_id) == before.get(user_id):
+                self.known_devices[user_id] = devices
         return told
 
 
