@@ -1,9 +1,9 @@
 // The page's frame: the way in, the four places, and which of them is shown (by the address behind the #).
 
-import { im, logIn, logOut, session, signUp } from "./api.js";
+import { cs, enc, im, logIn, logOut, picture, session, signUp, upload } from "./api.js";
 import { startCalls } from "./calls.js";
 import { chatView, listView } from "./chat.js";
-import { avatar, busy, dialog, field, h, icon, localpart, notice, show } from "./dom.js";
+import { avatar, busy, dialog, field, h, icon, localpart, notice, show, showPicturesWith } from "./dom.js";
 import { groupsView } from "./groups.js";
 import { momentsView } from "./moments.js";
 import { peopleView } from "./people.js";
@@ -55,7 +55,14 @@ function frame() {
   const nav = h("nav", { "aria-label": "Places" });
   const list = h("section", { class: "list" });
   const main = h("main", { tabindex: "-1" });
-  const me = h("button", { class: "me", "aria-label": "You", onclick: showMe }, avatar(localpart(session.user_id), session.user_id));
+  const me = h("button", { class: "me", "aria-label": "You", onclick: busy(() => showMe(drawMe)) });
+
+  async function drawMe() {
+    const { displayname, avatar_url: face } = await profile();
+    show(me, avatar(displayname || localpart(session.user_id), session.user_id, face));
+  }
+  show(me, avatar(localpart(session.user_id), session.user_id));
+  drawMe().catch(() => {});
   show(app, h("div", { class: "frame" }, h("aside", {}, nav, me), list, main));
   let shown = "";
   let view = null;
@@ -115,14 +122,31 @@ async function redeem() {
   }
 }
 
-function showMe() {
-  dialog(localpart(session.user_id),
-    h("p", {}, "Friends find you as ", h("code", {}, session.user_id)),
+const profile = () => cs("GET", `/profile/${enc(session.user_id)}`);
+
+async function showMe(changed) {
+  const path = `/profile/${enc(session.user_id)}`;
+  const { displayname, avatar_url: face } = await profile();
+  const name = displayname || localpart(session.user_id);
+  const file = h("input", { type: "file", accept: "image/*", hidden: true, onchange: busy(async () => {
+    await cs("PUT", `${path}/avatar_url`, { avatar_url: await upload(file.files[0]) });
+    await changed();
+    box.close();
+  }) });
+  const box = dialog("You",
+    h("div", { class: "portrait" }, avatar(name, session.user_id, face), h("button", { onclick: () => file.click() }, "Choose a picture"), file),
+    h("form", { onsubmit: busy(async () => {
+      await cs("PUT", `${path}/displayname`, { displayname: box.querySelector("[name=name]").value.trim() });
+      await changed();
+      box.close();
+    }) }, field("Your name", { name: "name", value: name, maxlength: "100" }), h("button", { class: "primary", type: "submit" }, "Save")),
+    h("p", { class: "hint" }, "Friends find you as ", h("code", {}, session.user_id)),
     h("button", { class: "wide", onclick: busy(logOut) }, "Log out"));
 }
 
 async function enter() {
   show(app, h("p", { class: "loading" }, "Fetching your conversations…"));
+  showPicturesWith(picture);
   startCalls();
   follow();
   store.addEventListener("change", () => {

@@ -1,18 +1,16 @@
 // The list of conversations, and one of them with its messages.
 
-import { blob, cs, enc, im, picture, send, session, upload } from "./api.js";
+import { cs, enc, im, send, session, upload } from "./api.js";
 import { callButtons } from "./calls.js";
-import { avatar, busy, clock, h, icon, localpart, notice, show, when } from "./dom.js";
+import { avatar, busy, day, h, icon, notice, show, when } from "./dom.js";
 import { groupPanel } from "./groups.js";
+import { line, summaryOf } from "./message.js";
+import { friendPanel } from "./people.js";
 import { joined, loadOlder, rooms } from "./store.js";
 
-const RECALL_MS = 120000;
-
 function said(room, event) {
-  if (!event) return "";
-  if (event.type === "m.call.invite") return "Call";
-  const body = event.content.msgtype === "m.image" ? "Picture" : event.content.body ?? "taken back";
-  return room.kind === "direct" || event.sender === session.user_id ? body : `${room.name(event.sender)}: ${body}`;
+  const text = summaryOf(room, event);
+  return !event || room.kind === "direct" || event.sender === session.user_id ? text : `${room.name(event.sender)}: ${text}`;
 }
 
 export function listView(list, current) {
@@ -20,7 +18,7 @@ export function listView(list, current) {
   show(list, h("header", {}, h("h1", {}, "Chats")),
     sorted.length ? h("ul", {}, sorted.map((room) => h("li", {}, h("a", {
       href: `#/room/${enc(room.id)}`, "aria-current": room.id === current ? "true" : null,
-    }, avatar(room.title, room.peer || room.id),
+    }, avatar(room.title, room.peer || room.id, room.picture),
     h("span", { class: "who" }, h("strong", {}, room.title),
       h("span", { class: "preview" }, room.typing.length ? "typing…" : said(room, room.last) || (room.kind === "group" ? "New group" : room.isFriendship ? "You are friends now" : "Request sent"))),
     h("span", { class: "meta" }, room.ts ? h("time", {}, when(room.ts)) : null,
@@ -28,56 +26,29 @@ export function listView(list, current) {
       : h("p", { class: "hint" }, "No conversations yet."));
 }
 
-function body(event) {
-  const { content } = event;
-  if (!content.msgtype) return h("em", { class: "gone" }, "This message was taken back.");
-  if (content.msgtype === "m.image" && content.url) {
-    const image = h("img", { alt: content.body || "Picture", loading: "lazy" });
-    picture(content.url, 640).catch(() => picture(content.url)).then((url) => { image.src = url; }).catch(() => {});
-    return image;
-  }
-  if (["m.file", "m.audio", "m.video"].includes(content.msgtype) && content.url) {
-    return h("button", { class: "link", onclick: busy(async () => {
-      const path = content.url.slice("mxc://".length).split("/").map(enc).join("/");
-      h("a", { href: await blob(`/_matrix/client/v1/media/download/${path}`), download: content.body || "file" }).click();
-    }) }, content.body);
-  }
-  return h("span", { class: "text" }, content.body);
-}
-
-function line(room, event, before) {
-  if (event.type === "m.call.invite") return h("li", { class: "event" }, `${room.name(event.sender)} called · ${clock(event.origin_server_ts)}`);
-  if (event.type === "m.room.member") {
-    if (room.kind === "direct") return null;
-    const name = event.content.displayname || localpart(event.state_key);
-    const verb = { join: "joined", leave: "left", invite: "was invited", knock: "asks to join", ban: "was banned" }[event.content.membership];
-    return before?.content?.membership === event.content.membership && before.state_key === event.state_key ? null : h("li", { class: "event" }, `${name} ${verb}`);
-  }
-  if (event.type !== "m.room.message") return null;
-  const own = event.sender === session.user_id;
-  const follows = before?.type === "m.room.message" && before.sender === event.sender && event.origin_server_ts - before.origin_server_ts < 300000;
-  const recall = own && event.content.msgtype && Date.now() - event.origin_server_ts < RECALL_MS
-    ? h("button", { class: "recall icon", "aria-label": "Take this message back", title: "Take back", onclick: busy(() =>
-      cs("PUT", `/rooms/${enc(room.id)}/redact/${enc(event.event_id)}/${Date.now()}`, {})) }, icon("undo")) : null;
-  return h("li", { class: `message${own ? " own" : ""}${follows ? " follows" : ""}${event.content["im.hearth.announcement"] ? " announcement" : ""}` },
-    own ? null : avatar(room.name(event.sender), event.sender),
-    h("div", { class: "bubble" },
-      !own && !follows && room.kind !== "direct" ? h("strong", { class: "sender" }, room.name(event.sender)) : null,
-      body(event), h("time", {}, clock(event.origin_server_ts))), recall);
-}
-
 export function chatView(main, id) {
   let read = null;
   let typed = 0;
   let drawn = "";
   let atEnd = true;
+  let top = 0;
+  let about = { kind: null, event: null };
   const title = h("h2", {});
   const status = h("p", { class: "status" });
   const tools = h("div", { class: "tools" });
   const log = h("ol", { class: "log", role: "log", "aria-label": "Messages", tabindex: "0" });
-  log.addEventListener("scroll", () => { atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80; });
+  function toEnd() {
+    log.scrollTop = log.scrollHeight;
+    top = log.scrollTop;
+  }
+  // Only who scrolls up leaves the end: pictures that come late push it away as well.
+  log.addEventListener("scroll", () => {
+    if (log.scrollHeight - log.scrollTop - log.clientHeight < 80) atEnd = true;
+    else if (log.scrollTop < top) atEnd = false;
+    top = log.scrollTop;
+  });
   // Pictures take their place when they have come.
-  log.addEventListener("load", () => { if (atEnd) log.scrollTop = log.scrollHeight; }, true);
+  log.addEventListener("load", () => { if (atEnd) toEnd(); }, true);
   const input = h("textarea", { rows: 1, placeholder: "Message", "aria-label": "Message", enterkeyhint: "send" });
   const file = h("input", { type: "file", accept: "image/*", hidden: true, onchange: async () => {
     for (const one of file.files) {
@@ -97,10 +68,13 @@ export function chatView(main, id) {
     cs("PUT", `/rooms/${enc(id)}/typing/${enc(session.user_id)}`, { typing: false }).catch(() => {});
     input.value = "";
     input.style.height = "";
+    const { kind, event } = about;
+    refer(null);
     try {
-      await send(id, "m.room.message", { msgtype: "m.text", body: text });
+      await send(id, "m.room.message", composed(text, kind, event));
     } catch (error) {
       input.value = text;
+      refer(kind, event);
       throw error;
     } finally {
       input.focus();
@@ -121,8 +95,25 @@ export function chatView(main, id) {
       cs("PUT", `/rooms/${enc(id)}/typing/${enc(session.user_id)}`, { typing: true, timeout: 6000 }).catch(() => {});
     }
   });
+  const subject = h("div", { class: "subject", hidden: true });
+
+  // The message that the next one answers or changes.
+  function refer(kind, event = null) {
+    about = { kind, event };
+    subject.hidden = !kind;
+    if (!kind) return;
+    const room = rooms.get(id);
+    show(subject, h("span", { class: "grow" }, h("strong", {}, kind === "edit" ? "Edit" : `Reply to ${room.name(event.sender)}`), " ", summaryOf(room, event)),
+      h("button", { class: "icon", type: "button", "aria-label": "Not any more", onclick: () => refer(null) }, icon("close")));
+    if (kind === "edit") input.value = room.edited(event).body;
+    input.focus();
+  }
+  const acts = { reply: (event) => refer("reply", event), edit: (event) => refer("edit", event) };
+  input.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && about.kind) refer(null);
+  });
   show(main, h("header", { class: "bar" }, h("a", { class: "back icon button", href: "#/chats", "aria-label": "Back to chats" }, icon("back")),
-    h("div", { class: "titles" }, title, status), tools), log, form);
+    h("div", { class: "titles" }, title, status), tools), log, subject, form);
 
   function draw() {
     const room = rooms.get(id);
@@ -137,21 +128,30 @@ export function chatView(main, id) {
     input.disabled = muted;
     input.placeholder = muted ? "You cannot speak here now" : "Message";
     if (!tools.childElementCount) {
-      if (room.kind === "direct") show(tools, callButtons(room));
+      if (room.kind === "direct") {
+        show(tools, callButtons(room), h("button", { class: "icon", "aria-label": "About this friend", onclick: busy(() => friendPanel(room)) }, icon("info")));
+      }
       if (room.kind === "group") show(tools, h("button", { class: "icon", "aria-label": "About this group", onclick: busy(() => groupPanel(room)) }, icon("info")));
     }
-    const key = `${room.timeline.length} ${room.timeline.at(-1)?.event_id} ${room.timeline.filter((event) => !event.content.msgtype).length} ${room.prev}`;
+    const key = `${room.version} ${room.prev}`;
     if (key !== drawn) {
       drawn = key;
       let before = null;
-      const lines = room.timeline.map((event) => {
-        const shown = line(room, event, before);
-        if (shown) before = event;
-        return shown;
+      let date = "";
+      const lastOwn = room.timeline.findLast((event) => event.type === "m.room.message" && event.sender === session.user_id && event.content.msgtype);
+      const lines = room.timeline.flatMap((event) => {
+        const shown = line(room, event, before, acts);
+        if (!shown) return [];
+        before = event;
+        const today = day(event.origin_server_ts);
+        const divider = today === date ? [] : [h("li", { class: "day" }, h("span", {}, today))];
+        date = today;
+        const seen = event === lastOwn && room.kind === "direct" && room.hasRead(room.peer, event) ? [h("li", { class: "seen" }, "Seen")] : [];
+        return [...divider, shown, ...seen];
       });
       const hasOlder = room.prev && room.timeline[0]?.type !== "m.room.create";
       show(log, hasOlder ? h("li", { class: "event" }, h("button", { class: "link", onclick: busy(() => loadOlder(room)) }, "Earlier messages")) : null, lines);
-      if (atEnd) log.scrollTop = log.scrollHeight;
+      if (atEnd) toEnd();
     }
     const last = room.timeline.at(-1);
     if (last && last.event_id !== read && document.visibilityState === "visible") {
@@ -160,6 +160,15 @@ export function chatView(main, id) {
     }
   }
   return { draw };
+}
+
+function composed(text, kind, event) {
+  const content = { msgtype: "m.text", body: text };
+  if (kind === "reply") return { ...content, "m.relates_to": { "m.in_reply_to": { event_id: event.event_id } }, "m.mentions": { user_ids: [event.sender] } };
+  if (kind === "edit") {
+    return { msgtype: "m.text", body: `* ${text}`, "m.new_content": content, "m.relates_to": { rel_type: "m.replace", event_id: event.event_id } };
+  }
+  return content;
 }
 
 export async function announcementOf(room) {

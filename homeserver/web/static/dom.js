@@ -68,10 +68,29 @@ export function localpart(id) {
   return id.slice(1).split(":")[0];
 }
 
-export function avatar(name, id) {
+let loadPicture = () => Promise.reject(new Error("nobody shows pictures yet"));
+
+export function showPicturesWith(load) {
+  loadPicture = load;
+}
+
+// A face: the picture if there is one, and meanwhile the first letter.
+export function avatar(name, id, mxc = null) {
   let sum = 0;
   for (const character of id) sum = (sum * 31 + character.codePointAt(0)) % 997;
-  return h("span", { class: `avatar c${sum % 8}`, "aria-hidden": "true" }, [...name.replace(/^[@#!]/, "")][0]?.toUpperCase() || "?");
+  const face = h("span", { class: `avatar c${sum % 8}`, "aria-hidden": "true" }, [...name.replace(/^[@#!]/, "")][0]?.toUpperCase() || "?");
+  if (mxc?.startsWith("mxc://")) {
+    loadPicture(mxc, 96).catch(() => loadPicture(mxc)).then((url) => face.replaceChildren(h("img", { src: url, alt: "" }))).catch(() => {});
+  }
+  return face;
+}
+
+export function day(ts) {
+  const date = new Date(ts);
+  const days = Math.round((new Date().setHours(0, 0, 0, 0) - new Date(ts).setHours(0, 0, 0, 0)) / 86400000);
+  if (days === 0) return "Today";
+  if (days === 1) return "Yesterday";
+  return date.toLocaleDateString([], { weekday: "long", day: "numeric", month: "long" });
 }
 
 export function clock(ts) {
@@ -95,7 +114,7 @@ const PATHS = {
   video: "M3 6h12v12H3zM15 10l6-3v10l-6-3z",
   info: "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM12 11v6M12 7.500h.01",
   send: "M4 12L20 4l-4 16-4-7z",
-  undo: "M9 6L4 11l5 5M4 11h10a6 6 0 0 1 6 6",
+  more: "M12 6.500h.01M12 12h.01M12 17.500h.01",
   remove: "M5 7h14M9 7V4h6v3M7 7l1 13h8l1-13",
   close: "M6 6l12 12M18 6L6 18",
   back: "M15 5l-7 7 7 7",

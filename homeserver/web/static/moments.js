@@ -1,7 +1,8 @@
 // Moments: what friends have posted, and a place to post.
 
 import { enc, im, picture, session, upload } from "./api.js";
-import { avatar, busy, choice, h, icon, localpart, show, when } from "./dom.js";
+import { avatar, busy, choice, h, icon, show, when } from "./dom.js";
+import { known } from "./store.js";
 
 const AUDIENCES = { friends: "Friends", public: "Everybody", private: "Only me" };
 
@@ -14,6 +15,7 @@ function shown(media) {
 function card(item, refresh) {
   const path = `/moments/${enc(item.moment_id)}`;
   const own = item.author === session.user_id;
+  const author = known(item.author);
   const act = (method, rest, body) => busy(async () => {
     await im(method, path + rest, body);
     await refresh();
@@ -25,8 +27,8 @@ function card(item, refresh) {
     await refresh();
   }) }, h("input", { name: "body", placeholder: "Say something", "aria-label": "Comment", maxlength: "2000" }), h("button", { type: "submit", class: "small" }, "Send"));
   return h("article", { class: "moment card" },
-    h("header", { class: "row" }, avatar(localpart(item.author), item.author),
-      h("div", { class: "grow" }, h("strong", {}, localpart(item.author)), h("p", { class: "hint" }, `${when(item.ts)} · ${AUDIENCES[item.visibility]}`)),
+    h("header", { class: "row" }, avatar(author.name, item.author, author.picture),
+      h("div", { class: "grow" }, h("strong", {}, author.name), h("p", { class: "hint" }, `${when(item.ts)} · ${AUDIENCES[item.visibility]}`)),
       own ? h("button", { class: "icon", "aria-label": "Delete this moment", onclick: act("DELETE", "") }, icon("remove")) : null),
     item.text ? h("p", { class: "text" }, item.text) : null,
     item.location ? h("p", { class: "hint" }, `at ${item.location.name || item.location.geo_uri}`) : null,
@@ -34,8 +36,8 @@ function card(item, refresh) {
     h("div", { class: "row" }, h("button", { class: `like${item.liked ? " liked" : ""}`, "aria-pressed": String(item.liked),
       "aria-label": `Like, ${item.like_count}`, onclick: act(item.liked ? "DELETE" : "PUT", "/like", item.liked ? undefined : {}) },
     `${item.liked ? "♥" : "♡"} ${item.like_count || ""}`),
-    h("span", { class: "hint" }, item.likes.map(localpart).join(", "))),
-    h("ul", { class: "comments" }, item.comments.map((one) => h("li", {}, h("strong", {}, localpart(one.user_id)), " ", one.body,
+    h("span", { class: "hint" }, item.likes.map((user) => known(user).name).join(", "))),
+    h("ul", { class: "comments" }, item.comments.map((one) => h("li", {}, h("strong", {}, known(one.user_id).name), " ", one.body,
       own || one.user_id === session.user_id
         ? h("button", { class: "icon", "aria-label": "Delete this comment", onclick: act("DELETE", `/comments/${enc(one.comment_id)}`) }, icon("close")) : null))),
     reply);

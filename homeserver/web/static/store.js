@@ -12,7 +12,8 @@ const FILTER = JSON.stringify({ room: { timeline: { limit: 40 } }, presence: { t
 
 class Room {
   constructor(id) {
-    Object.assign(this, { id, membership: "join", state: new Map(), timeline: [], unread: 0, typing: [], prev: null });
+    Object.assign(this, { id, membership: "join", state: new Map(), timeline: [], unread: 0, typing: [], prev: null, version: 0,
+      edits: new Map(), reactions: new Map(), read: new Map() });
   }
 
   content(type, key = "") {
@@ -54,6 +55,30 @@ class Room {
     return this.content("m.room.member", user).displayname || localpart(user);
   }
 
+  pictureOf(user) {
+    return this.content("m.room.member", user).avatar_url;
+  }
+
+  get picture() {
+    return this.peer ? this.pictureOf(this.peer) : this.content("m.room.avatar").url;
+  }
+
+  // What a message says now.
+  edited(event) {
+    return this.edits.get(event.event_id) || event.content;
+  }
+
+  // Of each sign, the events of those who gave it, by user.
+  reactionsTo(id) {
+    return this.reactions.get(id) || new Map();
+  }
+
+  // Whether somebody has read up to an event, or past it.
+  hasRead(user, event) {
+    const at = this.timeline.findIndex((one) => one.event_id === this.read.get(user));
+    return at >= 0 && at >= this.timeline.indexOf(event);
+  }
+
   get title() {
     const peer = this.peer;
     if (peer) return this.name(peer);
@@ -61,7 +86,8 @@ class Room {
   }
 
   get last() {
-    return this.timeline.findLast((event) => event.type === "m.room.message" || event.type === "m.call.invite");
+    return this.timeline.findLast((event) => event.type === "m.call.invite" ||
+      (event.type === "m.room.message" && event.content["m.relates_to"]?.rel_type !== "m.replace"));
   }
 
   get ts() {
@@ -74,17 +100,52 @@ class Room {
   }
 
   take(event, live) {
+    this.version += 1;
     if (event.state_key !== undefined) this.state.set(`${event.type}|${event.state_key}`, event);
     if (event.type === "m.room.redaction") {
-      const target = this.timeline.find((one) => one.event_id === (event.redacts || event.content.redacts));
-      if (target) target.content = {};
+      this.forget(event.redacts || event.content.redacts);
       return;
     }
     if (this.timeline.some((one) => one.event_id === event.event_id)) return;
     this.timeline.push(event);
+    this.relate(event);
     if (live && CALLS.test(event.type)) {
       store.dispatchEvent(new CustomEvent("call", { detail: { room: this, event } }));
     }
+  }
+
+  // Edits and reactions belong to the message that they are about.
+  relate(event) {
+    const relation = event.content["m.relates_to"];
+    const target = this.timeline.find((one) => one.event_id === relation?.event_id);
+    if (relation?.rel_type === "m.replace" && event.content["m.new_content"] && (!target || target.sender === event.sender)) {
+      this.edits.set(relation.event_id, event.content["m.new_content"]);
+    }
+    if (event.type === "m.reaction" && relation?.key) {
+      if (!this.reactions.has(relation.event_id)) this.reactions.set(relation.event_id, new Map());
+      const signs = this.reactions.get(relation.event_id);
+      if (!signs.has(relation.key)) signs.set(relation.key, new Map());
+      signs.get(relation.key).set(event.sender, event.event_id);
+    }
+  }
+
+  forget(id) {
+    const target = this.timeline.find((one) => one.event_id === id);
+    const relation = target?.content["m.relates_to"];
+    const people = this.reactions.get(relation?.event_id)?.get(relation?.key);
+    if (people?.get(target.sender) === id) {
+      people.delete(target.sender);
+      if (!people.size) this.reactions.get(relation.event_id).delete(relation.key);
+    }
+    this.edits.delete(id);
+    if (target) target.content = {};
+  }
+
+  heard(content) {
+    for (const [id, kinds] of Object.entries(content)) {
+      for (const user of Object.keys(kinds["m.read"] || {})) this.read.set(user, id);
+    }
+    this.version += 1;
   }
 }
 
@@ -105,6 +166,7 @@ function apply(answer, live) {
     for (const event of news.timeline?.events || []) room.take(event, live);
     room.unread = news.unread_notifications?.notification_count ?? room.unread;
     for (const event of news.ephemeral?.events || []) {
+      if (event.type === "m.receipt") room.heard(event.content);
       if (event.type === "m.typing") room.typing = event.content.user_ids.filter((user) => user !== session.user_id);
     }
   }
@@ -134,7 +196,10 @@ export async function follow() {
 export async function loadOlder(room) {
   if (!room.prev) return;
   const answer = await cs("GET", `/rooms/${enc(room.id)}/messages?dir=b&limit=40&from=${enc(room.prev)}`);
-  room.timeline.unshift(...answer.chunk.reverse().filter((event) => !room.timeline.some((one) => one.event_id === event.event_id)));
+  const older = answer.chunk.reverse().filter((event) => !room.timeline.some((one) => one.event_id === event.event_id));
+  room.timeline.unshift(...older);
+  older.forEach((event) => room.relate(event));
+  room.version += 1;
   room.prev = answer.chunk.length ? answer.end : null;
   store.dispatchEvent(new Event("change"));
 }
@@ -142,6 +207,15 @@ export async function loadOlder(room) {
 export const joined = () => [...rooms.values()].filter((room) => room.membership === "join" && room.kind !== "moments");
 export const friendships = () => joined().filter((room) => room.isFriendship);
 export const requests = () => [...rooms.values()].filter((room) => room.membership === "invite" && room.type !== MOMENTS);
+
+// What people call themselves, as far as any room of ours says.
+export function known(user) {
+  for (const room of rooms.values()) {
+    const { displayname, avatar_url: picture } = room.content("m.room.member", user);
+    if (displayname || picture) return { name: displayname || localpart(user), picture };
+  }
+  return { name: localpart(user), picture: null };
+}
 
 export function until(holds) {
   return new Promise((resolve) => {

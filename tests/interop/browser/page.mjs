@@ -45,6 +45,23 @@ async function say(page, text) {
   await page.keyboard.press("Enter");
 }
 
+async function openMenu(page, text) {
+  const message = page.getByRole("log").locator("li.message", { hasText: text }).last();
+  await message.hover();
+  await message.getByRole("button", { name: "Message actions" }).click();
+}
+
+// Whatever one can use has a name that a screen reader says, and keys reach it.
+async function checkNames(...people) {
+  for (const { page } of people) {
+    const nameless = await page.evaluate(() => [...document.querySelectorAll("button, a[href], input:not([type=file]), textarea, select")]
+      .filter((one) => one.checkVisibility() && !(one.getAttribute("aria-label") || one.labels?.length || one.textContent.trim() || one.title))
+      .map((one) => one.outerHTML));
+    assert.deepEqual(nameless, []);
+    assert.equal(await page.evaluate(() => document.querySelectorAll("[tabindex]:not([tabindex='0']):not([tabindex='-1'])").length), 0);
+  }
+}
+
 const alice = await browser("alice", { colorScheme: "light" });
 const bob = await browser("bob", { colorScheme: "dark" });
 try {
@@ -74,7 +91,38 @@ try {
   await alice.page.locator("input[type=file]").first().setInputFiles({ name: "cake.png", mimeType: "image/png", buffer: await drawing(alice.page) });
   await bob.page.getByRole("log").getByAltText("cake.png").waitFor();
   await bob.page.waitForFunction(() => [...document.querySelectorAll(".bubble img")].some((image) => image.naturalWidth > 0));
+  await alice.page.getByText("Seen", { exact: true }).waitFor();
   step("chatted");
+
+  await openMenu(alice.page, "And some cinnamon, please.");
+  await alice.page.getByRole("button", { name: "Reply" }).click();
+  await say(alice.page, "Cinnamon it is: https://example.org/cinnamon");
+  await bob.page.locator(".quote").getByText("And some cinnamon, please.").waitFor();
+  await bob.page.getByRole("log").getByRole("link", { name: "https://example.org/cinnamon" }).waitFor();
+  await openMenu(bob.page, "Cinnamon it is");
+  await bob.page.getByRole("button", { name: "React with ❤️" }).click();
+  await alice.page.getByRole("button", { name: /^❤️: / }).waitFor();
+  await openMenu(alice.page, "Then I bring the plums!");
+  await alice.page.getByRole("button", { name: "Edit" }).click();
+  await alice.page.getByRole("textbox", { name: "Message" }).fill("Then I bring the plums, and cream!");
+  await alice.page.keyboard.press("Enter");
+  await bob.page.getByRole("log").getByText("Then I bring the plums, and cream!").waitFor();
+  await say(bob.page, "Never mind");
+  await openMenu(bob.page, "Never mind");
+  await bob.page.getByRole("button", { name: "Take back" }).click();
+  await alice.page.getByRole("log").getByText("This message was taken back.").waitFor();
+  await checkNames(alice, bob);
+  step("answered");
+
+  await bob.page.getByRole("button", { name: "You" }).click();
+  await bob.page.getByRole("dialog").locator("input[type=file]").setInputFiles({ name: "face.png", mimeType: "image/png", buffer: await drawing(bob.page) });
+  await alice.page.locator(".list .avatar img").first().waitFor();
+  await alice.page.getByRole("button", { name: "About this friend" }).click();
+  await alice.page.getByRole("dialog").getByLabel("What you call them").waitFor();
+  await checkNames(alice);
+  await alice.page.keyboard.press("Escape");
+  await alice.page.getByRole("dialog").waitFor({ state: "detached" });
+  step("shown");
 
   await alice.page.goto(`${base}/#/groups`);
   await alice.page.getByRole("button", { name: "New group" }).click();
@@ -93,6 +141,7 @@ try {
   await alice.page.getByRole("button", { name: "Invite by link or QR code" }).click();
   await alice.page.getByAltText("The link as a QR code").waitFor();
   await shot(alice.page, "group");
+  await checkNames(alice);
   await alice.page.getByRole("button", { name: "Close" }).click();
   step("grouped");
 
@@ -110,21 +159,24 @@ try {
   await alice.page.getByText("Keep a slice for me!").waitFor();
   await bob.page.waitForFunction(() => [...document.querySelectorAll(".pictures img")].some((image) => image.naturalWidth > 0));
   await shot(bob.page, "moments");
+  await checkNames(bob);
   step("posted");
 
   for (const { page } of [alice, bob]) {
     await page.goto(`${base}/#/chats`);
     await page.locator(".list a").filter({ has: page.locator("strong", { hasText: page === alice.page ? /^bob$/ : /^alice$/ }) }).click();
   }
-  await alice.page.getByRole("button", { name: "Call", exact: true }).click();
+  await alice.page.getByRole("button", { name: "Call with video" }).click();
   await bob.page.getByRole("button", { name: "Answer" }).click();
   for (const { page } of [alice, bob]) await page.getByText("Connected", { exact: true }).waitFor();
+  await alice.page.waitForFunction(() => document.querySelector("video.theirs")?.videoWidth > 0);
   await shot(alice.page, "call");
   await alice.page.getByRole("button", { name: "Hang up" }).click();
   await bob.page.getByText("The call has ended.").waitFor();
   step("called");
 
-  await alice.page.getByRole("log").getByText("And some cinnamon, please.").waitFor();
+  await alice.page.getByRole("log").getByText("Cinnamon it is").waitFor();
+  await alice.page.waitForFunction(() => !document.getElementById("notice").classList.contains("shown"));
   await shot(alice.page, "page");
   await bob.page.setViewportSize({ width: 390, height: 780 });
   await shot(bob.page, "phone");
