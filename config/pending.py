@@ -36,7 +36,7 @@ PENDING = frozenset(
         "media.max_avatar_size",
         "presence.include_offline_users_on_sync",
         "rate_limits.federation_rr_transactions_per_room_per_second",
-        "rate_limits.rc_federation",
+        "rate_limits.rc_federation.concurrent",
         "rooms.exclude_rooms_from_sync",
         "rooms.filter_timeline_limit",
         "rooms.forgotten_room_retention_period_ms",

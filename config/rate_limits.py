@@ -69,7 +69,7 @@ class PresenceRates:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FederationRates:
-    """What other servers send us."""
+    """What other servers ask and send, for each of them."""
 
     window_size: int = setting(1000, "The window, in milliseconds, in which requests are counted.")
     sleep_limit: int = setting(10, "How many of a window are served at once; later ones wait.")
@@ -117,7 +117,9 @@ class RateLimitsConfig:
         10, "How many users' worth of calls under `/im/v1` one client address may make."
     )
     rc_other: Rate = part(rate(20.0, 100), "Every other limited call, for each user or address.")
-    rc_federation: FederationRates = part(FederationRates(), "What other servers send us.")
+    rc_federation: FederationRates = part(
+        FederationRates(), "What other servers ask and send, for each of them."
+    )
     federation_rr_transactions_per_room_per_second: int = setting(
         50, "How many read receipts of one room are told to other servers in a second."
     )

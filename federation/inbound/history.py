@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from homeserver.errors import NotFound
-from homeserver.http.endpoint import Auth, endpoint
+from homeserver.http.endpoint import Auth, RateLimit, endpoint
 from homeserver.http.responses import RawJson
 from homeserver.ids import EventID, RoomID, ServerName
 from homeserver.rooms.hosting import check_is_whole
@@ -21,6 +21,7 @@ from homeserver.rooms.server_visibility import ServerVisibility
 from homeserver.rooms.told import RoomTelling
 from homeserver.runtime.clock import Clock
 
+_HISTORY = RateLimit("federation")
 MAX_BACKFILL = 100
 MAX_MISSING = 20
 
@@ -76,7 +77,7 @@ class RoomHistoryEndpoints:
         self._clock = clock
         self._server_name = server_name
 
-    @endpoint("GET", "/_matrix/federation/v1/backfill/{room_id}", auth=Auth.FEDERATION)
+    @endpoint("GET", "/_matrix/federation/v1/backfill/{room_id}", auth=Auth.FEDERATION, rate_limit=_HISTORY)
     async def backfill_room(self, origin: ServerName, room_id: RoomID, query: BackfillQuery) -> RawJson:
         """Events and what came before them.
 
@@ -87,7 +88,12 @@ class RoomHistoryEndpoints:
         events = await self._past.before(room, [EventID(each) for each in query.v[:MAX_BACKFILL]], limit)
         return self._transaction(await self._visibility.pdus(room, origin, events))
 
-    @endpoint("POST", "/_matrix/federation/v1/get_missing_events/{room_id}", auth=Auth.FEDERATION)
+    @endpoint(
+        "POST",
+        "/_matrix/federation/v1/get_missing_events/{room_id}",
+        auth=Auth.FEDERATION,
+        rate_limit=_HISTORY,
+    )
     async def get_missing_previous_events(
         self, origin: ServerName, room_id: RoomID, body: MissingEventsBody
     ) -> RawJson:
@@ -105,7 +111,7 @@ class RoomHistoryEndpoints:
         )
         return RawJson(b'{"events":[%b]}' % b",".join(await self._visibility.pdus(room, origin, events)))
 
-    @endpoint("GET", "/_matrix/federation/v1/state/{room_id}", auth=Auth.FEDERATION)
+    @endpoint("GET", "/_matrix/federation/v1/state/{room_id}", auth=Auth.FEDERATION, rate_limit=_HISTORY)
     async def get_room_state(self, origin: ServerName, room_id: RoomID, query: StateQuery) -> RawJson:
         """The state before an event, and what authorises it.
 
@@ -119,7 +125,7 @@ class RoomHistoryEndpoints:
             b'{"pdus":[%b],"auth_chain":[%b]}' % (b",".join(before.state), b",".join(before.auth_chain))
         )
 
-    @endpoint("GET", "/_matrix/federation/v1/state_ids/{room_id}", auth=Auth.FEDERATION)
+    @endpoint("GET", "/_matrix/federation/v1/state_ids/{room_id}", auth=Auth.FEDERATION, rate_limit=_HISTORY)
     async def get_room_state_ids(
         self, origin: ServerName, room_id: RoomID, query: StateQuery
     ) -> StateIdsAnswer:
@@ -133,7 +139,7 @@ class RoomHistoryEndpoints:
         state, chain = await self._telling.state_ids_before(room, EventID(query.event_id))
         return StateIdsAnswer(state, chain)
 
-    @endpoint("GET", "/_matrix/federation/v1/event/{event_id}", auth=Auth.FEDERATION)
+    @endpoint("GET", "/_matrix/federation/v1/event/{event_id}", auth=Auth.FEDERATION, rate_limit=_HISTORY)
     async def get_event(self, origin: ServerName, event_id: EventID) -> RawJson:
         """One event.
 
@@ -151,7 +157,12 @@ class RoomHistoryEndpoints:
             raise NotFound(f"no event {event_id}")
         return self._transaction(pdus)
 
-    @endpoint("GET", "/_matrix/federation/v1/event_auth/{room_id}/{event_id}", auth=Auth.FEDERATION)
+    @endpoint(
+        "GET",
+        "/_matrix/federation/v1/event_auth/{room_id}/{event_id}",
+        auth=Auth.FEDERATION,
+        rate_limit=_HISTORY,
+    )
     async def get_event_auth(self, origin: ServerName, room_id: RoomID, event_id: EventID) -> RawJson:
         """Everything that authorises an event.
 
@@ -162,7 +173,12 @@ class RoomHistoryEndpoints:
         chain = await self._telling.auth_chain(room, [event_id])
         return RawJson(b'{"auth_chain":[%b]}' % b",".join(event.json for event in chain))
 
-    @endpoint("GET", "/_matrix/federation/v1/timestamp_to_event/{room_id}", auth=Auth.FEDERATION)
+    @endpoint(
+        "GET",
+        "/_matrix/federation/v1/timestamp_to_event/{room_id}",
+        auth=Auth.FEDERATION,
+        rate_limit=_HISTORY,
+    )
     async def get_event_by_timestamp(
         self, origin: ServerName, room_id: RoomID, query: TimestampQuery
     ) -> NearestEvent:

@@ -36,7 +36,7 @@ class InviteEndpoints:
         "PUT",
         "/_matrix/federation/v2/invite/{room_id}/{event_id}",
         auth=Auth.FEDERATION,
-        rate_limit=RateLimit("federation", by_address=True),
+        rate_limit=RateLimit("federation"),
         max_body=MAX_INVITE_BYTES,
     )
     async def send_invite_v2(
@@ -60,7 +60,7 @@ class InviteEndpoints:
         "PUT",
         "/_matrix/federation/v1/invite/{room_id}/{event_id}",
         auth=Auth.FEDERATION,
-        rate_limit=RateLimit("federation", by_address=True),
+        rate_limit=RateLimit("federation"),
         max_body=MAX_INVITE_BYTES,
     )
     async def send_invite_v1(
@@ -86,7 +86,7 @@ class InviteEndpoints:
         "PUT",
         "/_matrix/federation/v1/exchange_third_party_invite/{room_id}",
         auth=Auth.FEDERATION,
-        rate_limit=RateLimit("federation", by_address=True),
+        rate_limit=RateLimit("federation"),
     )
     async def exchange_third_party_invite(
         self, origin: ServerName, room_id: RoomID, body: dict[str, Any]

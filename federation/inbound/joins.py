@@ -14,7 +14,7 @@ from homeserver.http.responses import Empty, RawJson
 from homeserver.ids import EventID, RoomID, ServerName, UserID
 from homeserver.rooms.hosting import Hosting, LetIn
 
-_JOINING = RateLimit("federation", by_address=True)
+_JOINING = RateLimit("federation")
 
 
 class VersionsQuery(msgspec.Struct):

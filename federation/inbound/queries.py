@@ -18,7 +18,7 @@ from homeserver.rooms.spaces import Spaces
 from homeserver.users.profiles import Profiles
 from homeserver.users.short_tokens import ShortTokens
 
-_QUERIES = RateLimit("federation", by_address=True)
+_QUERIES = RateLimit("federation")
 
 
 class DirectoryQuery(msgspec.Struct):

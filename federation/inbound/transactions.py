@@ -44,7 +44,7 @@ class TransactionEndpoints:
         "PUT",
         "/_matrix/federation/v1/send/{txn_id}",
         auth=Auth.FEDERATION,
-        rate_limit=RateLimit("federation", by_address=True),
+        rate_limit=RateLimit("federation"),
         max_body=MAX_TRANSACTION_BYTES,
     )
     async def send_transaction(self, origin: ServerName, txn_id: str, body: Transaction) -> RawJson:

@@ -14,7 +14,7 @@ from homeserver.http.endpoint import Auth, RateLimit, endpoint
 from homeserver.ids import DeviceID, UserID
 
 MAX_KEYS_BODY = 1024 * 1024
-_KEYS = RateLimit("federation", by_address=True)
+_KEYS = RateLimit("federation")
 
 
 class KeysQuery(msgspec.Struct):

@@ -9,7 +9,9 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
 from config import Config
+from config.rate_limits import FederationRates
 from homeserver.app.surroundings import SharedStore, Surroundings
+from homeserver.http.patience import Patience, PatientLimiter
 from homeserver.http.rate_limit import MemoryRateLimiter, RateLimiter, SharedRateLimiter
 from homeserver.runtime.clock import Clock
 
@@ -21,9 +23,23 @@ def limiter_of(config: Config, surroundings: Surroundings) -> RateLimiter:
     rates = config.rate_limits.classes()
     others = config.rate_limits.rc_other if rates else None
     alone = MemoryRateLimiter(surroundings.clock, rates, others=others)
-    if surroundings.shared is None:
-        return alone
-    return SharedRateLimiter(surroundings.shared, alone, rates, others)
+    limiter: RateLimiter = alone
+    if surroundings.shared is not None:
+        limiter = SharedRateLimiter(surroundings.shared, alone, rates, others)
+    if not rates:
+        return limiter
+    patience = _patience_of(config.rate_limits.rc_federation)
+    return PatientLimiter(surroundings.clock, {"federation": patience}, limiter)
+
+
+def _patience_of(rates: FederationRates) -> Patience:
+    """How patient we are with each other server."""
+    return Patience(
+        window_s=rates.window_size / 1000,
+        served=rates.sleep_limit,
+        delay_s=rates.sleep_delay / 1000,
+        waiting=rates.reject_limit,
+    )
 
 
 def open_redis(config: Config, reactor: Any, clock: Clock) -> SharedStore:

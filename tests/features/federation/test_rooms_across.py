@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.features.federation.conftest import MakeServer
 from tests.harness.network import LATENCY_S, Network
 from tests.harness.refusals import refused
 from tests.harness.server import Server
@@ -237,3 +238,15 @@ async def test_servers_that_are_not_wanted_are_kept_out(alice: User, bob: User) 
     await alice.says(room, "quiet")
     await alice.sees(room, "quiet")
     assert alice.room(room).bodies() == ["quiet"]
+
+
+async def test_a_busy_server_waits_and_is_not_refused(make_peer: MakeServer, alice: User) -> None:
+    """A refusal would have some servers keep away for minutes; a moment's wait does no harm."""
+    two = make_peer("two.test", enable_rate_limits=True)
+    for number in range(260):
+        with refused("M_NOT_FOUND", 404):
+            await alice.request("GET", f"/profile/@nobody{number}:two.test")
+    await two.passes(1)
+    served = [line for line in "".join(two.access_lines).splitlines() if "/query/profile" in line]
+    assert len(served) == 260
+    assert not [line for line in served if " 429 " in line]

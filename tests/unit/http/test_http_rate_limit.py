@@ -7,8 +7,10 @@ from typing import NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
 
 from homeserver.errors import LimitExceeded
+from homeserver.http.patience import MAX_CALLERS, Patience, PatientLimiter, WaitingRoom
 from homeserver.http.rate_limit import MemoryRateLimiter
 from homeserver.runtime.clock import Clock
 from tests.fixtures.reactor import VirtualReactor
@@ -77,3 +79,47 @@ def test_never_more_than_burst_and_rate_allow(pauses: list[float], burst: int, p
         for last in range(first, len(passed)):
             allowed = burst + (passed[last] - passed[first]) * per_second
             assert last - first + 1 <= allowed + 1e-6
+
+
+def test_the_patient_wait_before_they_are_refused(clock: Clock, reactor: VirtualReactor) -> None:
+    patience = Patience(window_s=1, served=2, delay_s=0.5, waiting=3)
+    limiter = PatientLimiter(clock, {"x": patience}, MemoryRateLimiter(clock, {"y": Rate(1.0, 1)}))
+    admitted: list[float] = []
+    refused: list[LimitExceeded] = []
+
+    async def ask(key: str) -> None:
+        try:
+            pending = limiter.check("x", key)
+        except LimitExceeded as refusal:
+            refused.append(refusal)
+            return
+        if pending is not None:
+            await pending
+        admitted.append(clock.seconds() - began)
+
+    began = clock.seconds()
+    for _ in range(7):
+        Deferred.fromCoroutine(ask("a"))
+    assert admitted == [0, 0]
+    assert [refusal.retry_after_ms for refusal in refused] == [501, 501]
+    # Others have their own place in the queue.
+    Deferred.fromCoroutine(ask("b"))
+    assert admitted == [0, 0, 0]
+    reactor.advance(0.5)
+    assert admitted == [0, 0, 0, 0.5, 0.5, 0.5]
+    reactor.advance(0.6)
+    Deferred.fromCoroutine(ask("a"))
+    assert admitted[6:] == [1.1]
+    # Classes without patience are counted as before.
+    limiter.check("y", "a")
+    with pytest.raises(LimitExceeded):
+        limiter.check("y", "a")
+
+
+def test_callers_who_ask_no_more_are_forgotten(clock: Clock, reactor: VirtualReactor) -> None:
+    room = WaitingRoom(clock, Patience(window_s=1, served=1, delay_s=1, waiting=1))
+    for number in range(MAX_CALLERS):
+        room.check(str(number))
+    reactor.advance(2)
+    room.check("one more")
+    assert len(room._callers) == 1
