@@ -66,6 +66,7 @@ class GroupServices:
             LinkSettings(server_name, f"{config.server.base_url}/", config.im.invite_link_max_lifetime_ms),
         )
         rooms.invite_exchange.count_with(links)
+        self.dissolution = dissolution
         self._handlers: list[object] = [
             GroupEndpoints(making, self.groups, members, announcements, dissolution, cache),
             GroupMemberEndpoints(members, mutes, WaitingGroups(db, rooms.stripped)),

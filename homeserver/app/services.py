@@ -206,8 +206,10 @@ class Services:
 
     def im_handlers(self) -> list[object]:
         """Everything under `/im/v1`."""
+        groups = self.social.groups
         handlers = [
             *self.im_accounts.handlers(),
+            self.im_accounts.administration(groups.groups, groups.dissolution),
             *self.im.handlers(),
             *self.social.handlers(),
             *self.realtime.handlers(),

@@ -80,6 +80,10 @@ class PublicProfiles:
         for field in fields:
             if not self._profiles.may_change(field):
                 raise Forbidden(f"{field} is managed by the server")
+        await self.write(user_id, fields)
+
+    async def write(self, user_id: UserID, fields: Mapping[str, Any]) -> None:
+        """Set fields, whoever may; what is None is taken away."""
         for field, value in fields.items():
             if value is None:
                 await self._profiles.delete_field(user_id, field)

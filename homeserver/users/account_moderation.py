@@ -26,13 +26,25 @@ class AccountModeration:
             NotFound: there is no such user, or none any more.
             Forbidden: the user is an administrator.
         """
-        if domain_of(user_id) != self._server_name:
-            raise InvalidParam(f"{user_id} is not a user of this server")
-        account = await self._accounts.find(user_id)
-        if account is None or account.is_deactivated:
+        account = await self.look_at(user_id)
+        if account.is_deactivated:
             raise NotFound(f"no user {user_id}")
         if account.is_admin:
             raise Forbidden(f"{user_id} is an administrator of this server")
+        return account
+
+    async def look_at(self, user_id: UserID) -> Account:
+        """An account, whatever has become of it.
+
+        Raises:
+            InvalidParam: the user is another server's.
+            NotFound: there is no such user.
+        """
+        if domain_of(user_id) != self._server_name:
+            raise InvalidParam(f"{user_id} is not a user of this server")
+        account = await self._accounts.find(user_id)
+        if account is None:
+            raise NotFound(f"no user {user_id}")
         return account
 
     async def set_locked(self, by: UserID, user_id: UserID, *, locked: bool) -> None:
