@@ -16,7 +16,7 @@ from homeserver.http.request import Request
 from homeserver.http.requester import Requester
 from homeserver.ids import UserID
 from homeserver.users.interactive_auth import InteractiveAuth
-from homeserver.users.login import AppserviceLogin, Credentials, Login
+from homeserver.users.login import AppserviceLogin, AppserviceLoginUnsupported, Credentials, Login
 from homeserver.users.sessions import NewSession
 from homeserver.users.short_tokens import ShortTokens
 
@@ -53,7 +53,7 @@ class GenerateLoginToken(msgspec.Struct):
 
 
 class LoginEndpoints:
-    """Logging in, and helping another client of the same user to; without `is_for_users` only bridges may."""
+    """Logging in, and helping another client of the same user to; without `is_for_users` only the latter."""
 
     def __init__(
         self,
@@ -98,7 +98,9 @@ class LoginEndpoints:
 
         Spec: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3login
         """
-        if not self._is_for_users and body.type != AppserviceLogin.type:
+        if not self._is_for_users:
+            if body.type == AppserviceLogin.type:
+                raise AppserviceLoginUnsupported("this server logs nobody in like this")
             raise Unrecognized("clients log in by OAuth 2.0 on this server")
         wanted = NewSession.parse(
             body.device_id, body.initial_device_display_name, wants_refresh=body.refresh_token

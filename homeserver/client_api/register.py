@@ -13,6 +13,7 @@ from homeserver.errors import MissingParam, Unrecognized
 from homeserver.http.endpoint import Auth, RateLimit, endpoint
 from homeserver.http.request import Request
 from homeserver.ids import UserID, domain_of
+from homeserver.users.login import AppserviceLoginUnsupported
 from homeserver.users.open_registration import OpenRegistration, Wish
 from homeserver.users.registration_tokens import RegistrationTokens
 from homeserver.users.sessions import NewSession, Session
@@ -88,6 +89,8 @@ class RegisterEndpoints:
         if body.type == APPLICATION_SERVICE:
             if body.username is None:
                 raise MissingParam("username is missing")
+            if wanted is not None and not self._is_for_users:
+                raise AppserviceLoginUnsupported("inhibit_login must be true on this server")
             return _answer(
                 *await self._registration.register_for_appservice(
                     request.access_token(), body.username, wanted

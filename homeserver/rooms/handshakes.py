@@ -258,7 +258,11 @@ class RemoteHandshakes:
                 room_state=shown,
             )
         except RemoteError as error:
-            raise _told_to_client(error, f"{server} does not take the invitation") from error
+            told = _told_to_client(error, f"{server} does not take the invitation")
+            if told.code == "M_INCOMPATIBLE_ROOM_VERSION":
+                # What servers say to one another has another name for clients.
+                told = MatrixError(told.error, errcode="M_UNSUPPORTED_ROOM_VERSION")
+            raise told from error
         event = self._signer.merge(event, answer)
         fate = await self._receiving.receive(self._server_name, event)
         if fate in (Fate.REJECTED, Fate.SOFT_FAILED):

@@ -26,6 +26,12 @@ class NotExclusive(MatrixError):
     errcode = "M_EXCLUSIVE"
 
 
+class AppserviceLoginUnsupported(MatrixError):
+    """A bridge wants a session where there are none to be had by the older ways of logging in."""
+
+    errcode = "M_APPSERVICE_LOGIN_UNSUPPORTED"
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """What a login request says about who logs in, and its access token."""

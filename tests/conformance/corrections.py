@@ -118,10 +118,19 @@ AUTHENTICATED_OTHERWISE: Mapping[str, tuple[str, str]] = {
 LIMITED_OTHERWISE: Mapping[str, str] = {}
 """Operations that may answer 429 and have no rate limit of their own: key -> reason."""
 
+_VALIDATES_ITSELF = (
+    "the identity server that a client names is ignored where the homeserver validates, as this one does"
+)
+
 NEVER_REFUSED: Mapping[tuple[str, str], str] = {
-    (
-        "client-server/initialSync",
-        "404",
-    ): "the data speaks of an avatar URL: a slip, since the answer is one's own, and nothing can be missing",
+    ("client-server/initialSync", "404"): (
+        "the data speaks of an avatar URL: a slip, since the answer is one's own, and nothing can be missing"
+    ),
+    ("client-server/requestTokenTo3PIDEmail", "M_SERVER_NOT_TRUSTED"): _VALIDATES_ITSELF,
+    ("client-server/requestTokenTo3PIDMSISDN", "M_SERVER_NOT_TRUSTED"): _VALIDATES_ITSELF,
+    ("client-server/requestTokenToResetPasswordEmail", "M_SERVER_NOT_TRUSTED"): _VALIDATES_ITSELF,
+    ("client-server/requestTokenToResetPasswordMSISDN", "M_SERVER_NOT_TRUSTED"): _VALIDATES_ITSELF,
+    ("client-server/requestTokenToRegisterEmail", "M_SERVER_NOT_TRUSTED"): _VALIDATES_ITSELF,
+    ("client-server/requestTokenToRegisterMSISDN", "M_SERVER_NOT_TRUSTED"): _VALIDATES_ITSELF,
 }
-"""Refusals that the data declares and that cannot be: (key, status) -> reason."""
+"""Refusals that the data declares and that cannot be: (key, status or error code) -> reason."""

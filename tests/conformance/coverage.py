@@ -27,7 +27,7 @@ Every answer of every test is held against the specification's schemas (v1.19), 
 
 - **Answered**: the statuses of valid successful answers that the tests got.
 - **Refused**: the error codes that the tests got.
-- **Not yet refused**: statuses that the specification declares and no test got.
+- **Not yet refused**: statuses and error codes that the specification names and no test got.
 
 """
 
@@ -55,12 +55,24 @@ def undemonstrated(operation: Operation, pairs: Iterable[tuple[int, str]]) -> li
     )
 
 
+def unheard(operation: Operation, pairs: Iterable[tuple[int, str]]) -> list[str]:
+    """The error codes that the descriptions of an operation's refusals name, and that no test got."""
+    got = {errcode for _, errcode in pairs}
+    named = {
+        errcode
+        for status, response in operation.responses.items()
+        if status[0] in "45"
+        for errcode in response.errcodes
+    }
+    return sorted(code for code in named - got if (operation.key, code) not in NEVER_REFUSED)
+
+
 def gaps(record: Seen) -> list[str]:
     """What the tests have not shown of the client-server API: operations without an answer, and refusals."""
     found = []
     for operation in operations("client-server"):
         pairs = record.get(operation.key, set())
-        missing = undemonstrated(operation, pairs)
+        missing = [*undemonstrated(operation, pairs), *unheard(operation, pairs)]
         if not _answered(pairs):
             missing.insert(0, "any valid answer")
         if not _refused(pairs):
@@ -86,7 +98,7 @@ def _row(operation: Operation, record: Seen, *, is_served: bool) -> str:
     refused = ", ".join(f"`{each}`" for each in _refused(pairs)) or "**never**"
     return (
         f"| {name} | {operation.operation_id} | {answered} | {refused} "
-        f"| {', '.join(undemonstrated(operation, pairs))} |"
+        f"| {', '.join([*undemonstrated(operation, pairs), *unheard(operation, pairs)])} |"
     )
 
 

@@ -34,11 +34,15 @@ def document(uri: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One declared answer: `schema_uri` is where its JSON schema stands, None if it has no JSON body."""
+    """One declared answer: `schema_uri` is where its JSON schema stands, None if it has no JSON body.
+
+    `errcodes` are those that its description names.
+    """
 
     status: str
     media_types: tuple[str, ...]
     schema_uri: str | None
+    errcodes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,8 @@ def _operations_of(api: str, file: Path) -> Iterator[Operation]:
                 if "schema" in content.get("application/json", {}):
                     at = moved or f"{where}/{_pointer('responses', str(status))}"
                     schema = f"{uri}#/{at}/{_pointer('content', 'application/json', 'schema')}"
-                responses[str(status)] = Response(str(status), tuple(content), schema)
+                codes = frozenset(re.findall(r"\bM_[A-Z_]+", response.get("description", "")))
+                responses[str(status)] = Response(str(status), tuple(content), schema, codes)
             body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
             body_uri = f"{uri}#/{where}/{_pointer('requestBody', 'content', 'application/json', 'schema')}"
             yield Operation(

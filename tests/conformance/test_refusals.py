@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from federation.outbound.transport import RemoteRequest
+from homeserver.app.federation import Outside
+from homeserver.app.unreachable import Unreachable
+from homeserver.http.gate.reading import Answer
+from tests.fixtures.databases import Engine
+from tests.fixtures.reactor import VirtualReactor
+from tests.harness.bridge import Bridge
 from tests.harness.client import segment
 from tests.harness.fixtures import ServerFactory
 from tests.harness.refusals import refused
@@ -40,6 +48,8 @@ REFUSALS: list[tuple[str, str, dict[str, Any] | None, str, int]] = [
     ("PUT", "/directory/list/room/!nothing:one.test", {"visibility": "public"}, "M_NOT_FOUND", 404),
     ("POST", "/knock/%23nothing:one.test", {}, "M_NOT_FOUND", 404),
     ("GET", "/presence/{alice}/status", None, "M_FORBIDDEN", 403),
+    ("POST", "/rooms/{theirs}/join", {}, "M_FORBIDDEN", 403),
+    ("POST", "/rooms/{own}/receipt/m.nonsense/$nothing", {}, "M_INVALID_PARAM", 400),
     ("PUT", "/pushrules/global/override/x?before=y", {"actions": []}, "M_NOT_FOUND", 404),
     ("GET", "/thirdparty/location?alias=%23a:one.test", None, "M_NOT_FOUND", 404),
     ("GET", "/thirdparty/user?userid=@a:one.test", None, "M_NOT_FOUND", 404),
@@ -96,21 +106,60 @@ async def test_a_server_without_oauth(make_server: ServerFactory) -> None:
         await client.request("GET", "/_matrix/client/v1/auth_metadata")
 
 
-async def test_a_server_with_nothing_but_oauth(make_server: ServerFactory) -> None:
-    client = make_server(oauth={"allow_legacy_login": False}).client()
+async def test_a_server_with_nothing_but_oauth(make_server: ServerFactory, tmp_path: Path) -> None:
+    bridge = Bridge()
+    files = [bridge.registers(tmp_path, url=None)]
+    server = make_server(oauth={"allow_legacy_login": False}, app_service_config_files=files)
     for method, path, body in (
         ("GET", "/login", None),
         ("POST", "/login", {"type": "m.login.password", "identifier": {}, "password": "x"}),
         ("POST", "/register", {"username": "alice", "password": "x"}),
     ):
         with refused("M_UNRECOGNIZED", 404):
-            await client.request(method, path, body)
-    # Bridges make and use accounts all the same: these are refused for another reason.
-    bridge = {"type": "m.login.application_service", "identifier": {"type": "m.id.user", "user": "x"}}
-    with refused("M_FORBIDDEN", 403):
-        await client.request("POST", "/login", bridge)
-    with refused("M_FORBIDDEN", 403):
-        await client.request("POST", "/register", {"type": "m.login.application_service", "username": "x"})
+            await server.client().request(method, path, body)
+    # Bridges make accounts all the same, and act as their users without logging in.
+    client = server.client(bridge.as_token)
+    made = {"type": "m.login.application_service", "username": "_irc_nick"}
+    login = {"type": "m.login.application_service", "identifier": {"type": "m.id.user", "user": "_irc_nick"}}
+    for path, body in (("/register", made), ("/login", login)):
+        with refused("M_APPSERVICE_LOGIN_UNSUPPORTED", 400):
+            await client.request("POST", path, body)
+    answer = await client.request("POST", "/register", {**made, "inhibit_login": True})
+    assert answer["user_id"] == "@_irc_nick:one.test"
+
+
+class OldServer:
+    """Every other server: it knows no room version of today."""
+
+    async def request(self, request: RemoteRequest) -> Answer:
+        body = b'{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","error":"what is that?","room_version":"12"}'
+        return Answer(400, {"content-type": "application/json"}, body)
+
+
+async def test_an_invitation_to_a_server_that_does_not_know_the_version(
+    reactor: VirtualReactor, engine: Engine
+) -> None:
+    server = Server(reactor, engine)
+    server.outside = Outside(OldServer(), Unreachable())
+    await server.starts()
+    alice = await server.user("alice")
+    room = await alice.creates_room()
+    with refused("M_UNSUPPORTED_ROOM_VERSION", 400):
+        await alice.invites(room, "@bob:old.test")
+    assert "@bob:old.test" not in await alice.members(room)
+    await server.stops()
+
+
+async def test_who_blocks_invitations_gets_none_of_any_kind(server: Server, alice: User, bob: User) -> None:
+    await bob.keeps("m.invite_permission_config", {"default_action": "block"})
+    room = segment(await alice.creates_room())
+    for method, path, body in (
+        ("POST", f"/rooms/{room}/invite", {"user_id": bob.user_id}),
+        ("PUT", f"/rooms/{room}/state/m.room.member/{bob.user_id}", {"membership": "invite"}),
+        ("POST", "/createRoom", {"invite": [bob.user_id]}),
+    ):
+        with refused("M_INVITE_BLOCKED", 403):
+            await alice.request(method, path, body)
 
 
 async def test_a_server_without_presence(make_server: ServerFactory) -> None:

@@ -241,8 +241,9 @@ async def test_links_lead_back_to_the_client(postal: Postal) -> None:
 async def test_what_cannot_be_asked_for(postal: Postal, changes: dict[str, Any], errcode: str) -> None:
     client = postal.starts().client()
     body = {"client_secret": SECRET, "email": ADDRESS, "send_attempt": 1, **changes}
-    with refused(errcode, 400):
-        await client.request("POST", "/register/email/requestToken", body)
+    for what in ("register", "account/password", "account/3pid"):
+        with refused(errcode, 400):
+            await client.request("POST", f"/{what}/email/requestToken", body)
     assert not postal.mailbox.messages
 
 
@@ -283,8 +284,9 @@ async def test_a_mail_server_that_does_not_answer(postal: Postal) -> None:
 
 async def test_a_server_without_mail(server: Server) -> None:
     client = server.client()
-    with refused("M_THREEPID_MEDIUM_NOT_SUPPORTED", 400):
-        await asks(client, "register")
+    for what in ("register", "account/password", "account/3pid"):
+        with refused("M_THREEPID_MEDIUM_NOT_SUPPORTED", 400):
+            await asks(client, what)
     alice = await server.user("alice")
     phone = {"client_secret": SECRET, "country": "GB", "phone_number": "07700900123", "send_attempt": 1}
     for what in ("register", "account/password", "account/3pid"):

@@ -67,6 +67,10 @@ async def test_who_is_known_by_their_address_is_invited_as_a_user(
     await bob.joins(room)
     with refused("M_FORBIDDEN", 403):
         await alice.request("POST", f"/rooms/{room}/invite", BOB)
+    await bob.leaves(room)
+    await bob.keeps("m.invite_permission_config", {"default_action": "block"})
+    with refused("M_INVITE_BLOCKED", 403):
+        await alice.request("POST", f"/rooms/{room}/invite", BOB)
 
 
 async def test_who_is_not_known_yet_proves_later_that_they_are_meant(

@@ -50,12 +50,21 @@ def gateway() -> Gateway:
 
 
 @pytest.fixture
+def settings() -> dict[str, Any]:
+    return {}
+
+
+@pytest.fixture
 def server(
-    reactor: VirtualReactor, engine: Engine, gateway: Gateway, request: pytest.FixtureRequest
+    reactor: VirtualReactor,
+    engine: Engine,
+    gateway: Gateway,
+    settings: dict[str, Any],
+    request: pytest.FixtureRequest,
 ) -> Iterator[Server]:
     sms = {"gateway_url": "http://sms.test/send", "gateway_token": "token of the gateway"}
     rules = [{"medium": "msisdn", "pattern": r"44\d+"}]
-    server = Server(reactor, engine, seed=request.node.name, sms=sms, allowed_local_3pids=rules)
+    server = Server(reactor, engine, seed=request.node.name, sms=sms, allowed_local_3pids=rules, **settings)
     server.network = Outside(reactor)
     server.network.names["sms.test"] = ["10.0.0.7"]
     server.network.servers["10.0.0.7", 80] = HttpServer(
@@ -135,6 +144,19 @@ async def test_numbers_that_will_not_do(server: Server, gateway: Gateway, what: 
     with refused("M_THREEPID_DENIED", 403):
         await asks(client, what, country="US", phone_number="202 555 0100")
     assert gateway.messages == []
+
+
+@pytest.mark.parametrize("settings", [{"request_token_inhibit_3pid_errors": False}])
+async def test_whose_a_number_is_may_be_told(server: Server, gateway: Gateway) -> None:
+    alice = await server.user("alice")
+    with refused("M_THREEPID_NOT_FOUND", 400):
+        await asks(server.client(), "account/password")
+    sid = await asks(alice, "account/3pid")
+    await confirms(server, gateway)
+    await alice.confirms("POST", "/account/3pid/add", {"sid": sid, "client_secret": SECRET})
+    for what in ("register", "account/3pid"):
+        with refused("M_THREEPID_IN_USE", 400):
+            await asks(server.client(), what)
 
 
 async def test_a_gateway_that_does_not_take_it(server: Server, gateway: Gateway) -> None:
