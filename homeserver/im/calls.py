@@ -28,6 +28,7 @@ INVITE = "m.call.invite"
 VERSION = "1"
 LOOKED_BACK = 20_000
 """How many entries of the log are looked through for calls when the process begins."""
+LOOKED_BACK_FOR_ONE = 500
 REMEMBERED = 10_000
 """How many calls the server can name the room of; older ones are named with their room."""
 
@@ -65,7 +66,10 @@ class Calls:
 
     async def start(self) -> None:
         """Remember the calls that had begun when the last process ended."""
-        for event in await self._db.read(im_messages.recent_events, INVITE, LOOKED_BACK):
+        await self._look_back(LOOKED_BACK)
+
+    async def _look_back(self, entries: int) -> None:
+        for event in await self._db.read(im_messages.recent_events, INVITE, entries):
             pdu = msgspec.json.decode(event)
             call_id = pdu.get("content", {}).get("call_id")
             if isinstance(call_id, str):
@@ -119,6 +123,9 @@ class Calls:
         if needed is not None and not body.get(needed):
             raise InvalidParam(f"{verb} needs {needed}")
         named = body.get("cid")
+        if call_id not in self._rooms and named is None:
+            # Who was told of the call before we were may be quicker.
+            await self._look_back(LOOKED_BACK_FOR_ONE)
         room_id = self._rooms.get(call_id) or (parse_room_id(named) if isinstance(named, str) else None)
         if room_id is None:
             raise NotFound(f"no call {call_id}")

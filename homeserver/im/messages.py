@@ -142,16 +142,16 @@ class Messages:
             Forbidden: it is somebody else's.
         """
         room, entry = await self._access.event_anywhere(event_id, who.user_id)
-        if entry.redacted_because is not None:
-            return entry.redacted_because.origin_server_ts
         if entry.event.state_key is not None:
             raise Forbidden("this is no message")
         is_admin = room.room_type == GROUP and room.power_levels.user(who.user_id) >= GROUP_ADMIN
-        if not is_admin:
-            if entry.event.sender != who.user_id:
-                raise Forbidden("you can only recall what you have said yourself")
-            if self._clock.now_ms() - entry.event.origin_server_ts > self._recall_window_ms:
-                raise RecallExpired("it is too late to recall this message")
+        if not is_admin and entry.event.sender != who.user_id:
+            raise Forbidden("you can only recall what you have said yourself")
+        if entry.redacted_because is not None:
+            return entry.redacted_because.origin_server_ts
+        age_ms = self._clock.now_ms() - entry.event.origin_server_ts
+        if not is_admin and age_ms > self._recall_window_ms:
+            raise RecallExpired("it is too late to recall this message")
         check_not_dissolved(room)
         content: dict[str, Any] = {RECALLED: True} if reason is None else {RECALLED: True, "reason": reason}
         await self._sending.redaction(room.room_id, who.user_id, event_id, content)
