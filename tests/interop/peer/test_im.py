@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+from typing import Any
+
 import pytest
 
+from homeserver.events.signatures import SigningKey, sign_json
+from homeserver.im.link_tokens import LinkToken
 from tests.harness.client import segment
 from tests.harness.im_user import ImUser
 from tests.harness.refusals import refused
@@ -20,6 +25,7 @@ async def become_friends(ann: ImUser, sam: Person) -> str:
     room = str((await ann.asks(sam, "it is me"))["room_id"])
     await sam.sees(room, membership="invite")
     await sam.joins(room)
+    await sam.sees(room, membership="join")
     await ann.sees_friends(ImUser(sam))
     return room
 
@@ -156,3 +162,50 @@ async def level(person: Person, room: str, *path: str) -> object:
     for key in path:
         found = found.get(key) if isinstance(found, dict) else None
     return found
+
+
+async def test_a_link_lets_a_stock_user_in(ann: ImUser, sam: Person) -> None:
+    """The link carries a key; who has it signs for themselves, and Synapse has it exchanged for an invitation."""
+    gid = (await ann.call("POST", "/groups", {"name": "Cakes", "members": []}))["gid"]
+    link = await ann.call("POST", f"/groups/{segment(gid)}/invite-links", {"max_uses": 1})
+    token = LinkToken.parse(link["token"])
+    signed: dict[str, Any] = {"mxid": sam.user_id, "sender": token.inviter, "token": token.link_id}
+    sign_json(signed, sam.place.name, SigningKey.of("0", base64.b64decode(token.seed)))
+    await sam.joins(gid, via=[token.inviter.partition(":")[2]], third_party_signed=signed)
+    await ann.stock.sees(gid, member={sam: "join"})
+    await sam.says(gid, "so this is the place")
+    await ann.stock.sees(gid, "so this is the place")
+    # One use was all it had.
+    assert await ann.stock.state(gid, "m.room.third_party_invite", token.link_id) == {}
+
+
+async def test_moments_are_messages_in_a_room(ann: ImUser, sam: Person) -> None:
+    """Likes are reactions, comments are in the post's thread."""
+    await become_friends(ann, sam)
+    moment = (await ann.call("POST", "/moments", {"text": "Fresh scones", "visibility": "friends"}))[
+        "moment_id"
+    ]
+
+    def invitations() -> list[str]:
+        return [room for room, known in sam.client.rooms.items() if known.membership == "invite"]
+
+    await sam.waits_until(lambda _: len(invitations()) == 1, "an invitation to the moments")
+    (room,) = invitations()
+    await sam.joins(room)
+    moment = (await ann.call("POST", "/moments", {"text": "Fresh scones", "visibility": "friends"}))[
+        "moment_id"
+    ]
+    await sam.sees(room, "Fresh scones")
+    post = sam.room(room).timeline[-1]["event_id"]
+    await sam.sends(
+        room, "m.reaction", {"m.relates_to": {"rel_type": "m.annotation", "event_id": post, "key": "❤️"}}
+    )
+    await sam.says(room, "yum", **{"m.relates_to": {"rel_type": "m.thread", "event_id": post}})
+
+    async def seen() -> tuple[int, int]:
+        found = await ann.call("GET", f"/moments/{segment(moment)}")
+        return found["like_count"], found["comment_count"]
+
+    await sam.waits_for(seen, (1, 1))
+    await ann.call("DELETE", f"/moments/{segment(moment)}")
+    await sam.sees_redacted(room, post)
