@@ -18,11 +18,13 @@ from homeserver.http.requester import Requester
 from homeserver.ids import NAMESPACE, EventID, RoomID, UserID, parse_room_id
 from homeserver.im.speaking import Speaking
 from homeserver.rooms.sending import Sending
-from homeserver.rooms.timeline import TimelineEvent
+from homeserver.rooms.timeline import TimelineEvent, TransactionId
 from homeserver.runtime.notifier import LogEntry, LogKind
 from homeserver.runtime.random import Randomness
+from storage import events as event_rows
 from storage import im_messages
 from storage.database import Database
+from storage.transaction import Transaction
 
 INVITE = "m.call.invite"
 VERSION = "1"
@@ -52,6 +54,7 @@ class BeginCall(msgspec.Struct):
     type: Literal["voice", "video"] = "voice"
     lifetime: Annotated[int, Meta(ge=1000, le=600_000)] = 60_000
     invitee: UserID | None = None
+    client_msg_id: str | None = None
 
 
 class Calls:
@@ -96,6 +99,14 @@ class Calls:
         if call.offer.get("type") != "offer" or not isinstance(call.offer.get("sdp"), str):
             raise InvalidParam('an offer is an object with type "offer" and an sdp')
         await self._speaking.check(await self._speaking.room(cid, who.user_id), who.user_id)
+        transaction = None
+        if call.client_msg_id is not None:
+            if not 0 < len(call.client_msg_id) <= 255:
+                raise InvalidParam("client_msg_id has between 1 and 255 characters")
+            transaction = TransactionId(who.user_id, who.device_id, call.client_msg_id)
+            known = await self._db.read(_find_begun, cid, transaction)
+            if known is not None:
+                return known
         call_id = self._random.token(16)
         content: dict[str, Any] = {
             "call_id": call_id,
@@ -107,7 +118,7 @@ class Calls:
         }
         if call.invitee is not None:
             content["invitee"] = call.invitee
-        event_id = await self._sending.message(cid, who.user_id, INVITE, content)
+        event_id = await self._sending.message(cid, who.user_id, INVITE, content, transaction=transaction)
         self._remember(call_id, cid)
         return call_id, event_id
 
@@ -139,3 +150,14 @@ class Calls:
         self._rooms.setdefault(call_id, room_id)
         while len(self._rooms) > REMEMBERED:
             self._rooms.popitem(last=False)
+
+
+def _find_begun(txn: Transaction, cid: RoomID, transaction: TransactionId) -> tuple[str, EventID] | None:
+    """The call that the client has begun under this ID: its own, and its event's."""
+    sender, device_id, client_id = transaction.user_id, transaction.device_id, transaction.txn_id
+    event_id = im_messages.find_sent(txn, cid, sender, device_id, client_id)
+    row = None if event_id is None else event_rows.find(txn, event_id)
+    if event_id is None or row is None:
+        return None
+    call_id = msgspec.json.decode(row.json).get("content", {}).get("call_id")
+    return (call_id, event_id) if isinstance(call_id, str) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from homeserver.events.event import Event
 from homeserver.events.relations import is_replacement
 from homeserver.ids import NAMESPACE, DeviceID, EventID, RoomID, UserID
 from homeserver.im import message_shapes
@@ -113,10 +114,7 @@ class MessageViews:
         event: TimelineEvent, edit: TimelineEvent | None, reactions: Sequence[Reactions]
     ) -> dict[str, Any]:
         said = event.event
-        content: Mapping[str, Any] = said.content
-        if edit is not None:
-            new = edit.event.content.get("m.new_content")
-            content = new if isinstance(new, dict) else content
+        content = content_now(said, edit)
         item = {
             "cid": said.room_id,
             "event_id": said.event_id,
@@ -147,10 +145,23 @@ def mark_late(items: Sequence[dict[str, Any]], before: int = 0) -> None:
             before = max(before, ts)
 
 
+def content_now(said: Event, edit: TimelineEvent | None) -> Mapping[str, Any]:
+    """What a message says after its latest edit, if there is one."""
+    new = None if edit is None else edit.event.content.get("m.new_content")
+    return new if isinstance(new, dict) else said.content
+
+
 def _extras(
     txn: Transaction, room: LiveRoom, event_ids: Sequence[EventID], user_id: UserID
 ) -> tuple[dict[EventID, TimelineEvent], dict[EventID, list[Reactions]]]:
     """The latest edit of each event that has one, and the reactions to them."""
+    return latest_edits(txn, room, event_ids), im_messages.reactions(txn, event_ids, user_id)
+
+
+def latest_edits(
+    txn: Transaction, room: LiveRoom, event_ids: Sequence[EventID]
+) -> dict[EventID, TimelineEvent]:
+    """The newest valid edit of each event that has one."""
     edits: dict[EventID, TimelineEvent] = {}
     for parent, children in relations.children_of_many(txn, event_ids).items():
         numbers = [child.number for child in children if child.rel_type == "m.replace"]
@@ -164,4 +175,4 @@ def _extras(
             edits[EventID(parent)] = max(
                 valid, key=lambda each: (each.event.origin_server_ts, each.event.event_id)
             )
-    return edits, im_messages.reactions(txn, event_ids, user_id)
+    return edits

@@ -15,7 +15,7 @@ from homeserver.im import message_shapes
 from homeserver.im.errors import Encrypted, RecallExpired
 from homeserver.im.group_shapes import GROUP, check_not_dissolved
 from homeserver.im.message_shapes import CUSTOM, ENCRYPTED, NewMessage
-from homeserver.im.message_views import RECALLED
+from homeserver.im.message_views import RECALLED, content_now, latest_edits
 from homeserver.im.speaking import Speaking
 from homeserver.rooms.access import RoomAccess
 from homeserver.rooms.live_room import LiveRoom
@@ -94,11 +94,13 @@ class Messages:
         event_id = await self._sending.message(cid, who.user_id, event_type, content, transaction=transaction)
         return await self._sent(cid, event_id, who.user_id, deduplicated=False)
 
-    async def forward(self, who: Requester, event_id: EventID, to: list[RoomID]) -> list[Sent]:
-        """Say somewhere else what was said here; files are not sent twice."""
+    async def forward(
+        self, who: Requester, event_id: EventID, to: list[RoomID], client_id: str | None
+    ) -> list[Sent]:
+        """Say somewhere else what was said here, as it reads now; files are not sent twice."""
         if not 0 < len(to) <= MAX_FORWARDS:
             raise InvalidParam(f"a message is forwarded to between 1 and {MAX_FORWARDS} conversations")
-        _, entry = await self._access.event_anywhere(event_id, who.user_id)
+        room, entry = await self._access.event_anywhere(event_id, who.user_id)
         event = entry.event
         if event.type == ENCRYPTED:
             raise Encrypted("what is encrypted can only be forwarded by whoever can read it")
@@ -108,8 +110,10 @@ class Messages:
             # All or none: whoever may not speak in one of them sends nothing.
             await self._speaking.check(await self._speaking.room(cid, who.user_id), who.user_id)
         left_out = ("m.relates_to", "m.mentions", "m.new_content")
-        content = {key: value for key, value in event.content.items() if key not in left_out}
-        return [await self.send_event(who, cid, event.type, content, None) for cid in dict.fromkeys(to)]
+        edits = await self._db.read(latest_edits, room, [event_id])
+        said = content_now(event, edits.get(event_id))
+        content = {key: value for key, value in said.items() if key not in left_out}
+        return [await self.send_event(who, cid, event.type, content, client_id) for cid in dict.fromkeys(to)]
 
     async def edit(self, who: Requester, event_id: EventID, body: str) -> Sent:
         """Say one's own message differently.

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from homeserver.http.endpoint import RateLimit, endpoint
+from homeserver.http.request import Request
 from homeserver.http.requester import Requester
 from homeserver.ids import RoomID
 from homeserver.im.calls import BeginCall, Calls, Verb
-from homeserver.im_api.classes import SEND
+from homeserver.im_api.classes import SEND, client_id_of
 from homeserver.users.turn import TurnCredentials
 
 
@@ -20,8 +21,11 @@ class CallEndpoints:
         self._turn = turn
 
     @endpoint("POST", "/im/v1/conversations/{cid}/calls", rate_limit=SEND, suspended=False)
-    async def begin_call(self, who: Requester, cid: RoomID, body: BeginCall) -> dict[str, Any]:
+    async def begin_call(
+        self, who: Requester, cid: RoomID, body: BeginCall, request: Request
+    ) -> dict[str, Any]:
         """Call whoever is in a conversation."""
+        body.client_msg_id = client_id_of(request, body.client_msg_id)
         call_id, event_id = await self._calls.begin(cid, who, body)
         return {"call_id": call_id, "event_id": event_id}
 

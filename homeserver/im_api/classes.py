@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from homeserver.http.endpoint import RateLimit
+from homeserver.http.request import Request
 
 REST = RateLimit("im", also_by_address=True)
 SEND = RateLimit("message", also_by_address=True)
@@ -39,3 +40,8 @@ class PageQuery(msgspec.Struct, rename={"from_": "from"}):
 
     limit: Limit = 20
     from_: str | None = None
+
+
+def client_id_of(request: Request, given: str | None = None) -> str | None:
+    """What a client calls a thing that it makes: of the body, or of the header `Idempotency-Key`."""
+    return request.header("idempotency-key") if given is None else given

@@ -9,6 +9,7 @@ import msgspec
 from homeserver.errors import InvalidParam
 from homeserver.events.filters import parse_room_event_filter
 from homeserver.http.endpoint import endpoint
+from homeserver.http.request import Request
 from homeserver.http.requester import Requester
 from homeserver.http.responses import Empty
 from homeserver.ids import EventID, RoomID, UserID
@@ -18,7 +19,7 @@ from homeserver.im.message_shapes import NewMessage
 from homeserver.im.messages import Messages
 from homeserver.im.own_view import OwnView
 from homeserver.im.paging import decode_place, encode_place, page
-from homeserver.im_api.classes import REST, SEARCH, SEND, Limit
+from homeserver.im_api.classes import REST, SEARCH, SEND, Limit, client_id_of
 from homeserver.rooms.search import Search, SearchRequest
 from homeserver.rooms.tokens import parse_token
 
@@ -75,6 +76,7 @@ class ReactBody(msgspec.Struct):
 
 class ForwardBody(msgspec.Struct):
     to: list[RoomID]
+    client_msg_id: str | None = None
 
 
 class MessageEndpoints:
@@ -86,12 +88,17 @@ class MessageEndpoints:
         self._conversations = conversations
 
     @endpoint("POST", "/im/v1/conversations/{cid}/messages", rate_limit=SEND, suspended=False)
-    async def send_message(self, who: Requester, cid: RoomID, body: NewMessage) -> dict[str, Any]:
+    async def send_message(
+        self, who: Requester, cid: RoomID, body: NewMessage, request: Request
+    ) -> dict[str, Any]:
         """Say something. The same `client_msg_id` again is answered with what was said first."""
+        body.client_msg_id = client_id_of(request, body.client_msg_id)
         return (await self._messages.send(who, cid, body)).view()
 
     @endpoint("POST", "/im/v1/messages", rate_limit=SEND, suspended=False)
-    async def send_message_to_user(self, who: Requester, body: SendToUserBody) -> dict[str, Any]:
+    async def send_message_to_user(
+        self, who: Requester, body: SendToUserBody, request: Request
+    ) -> dict[str, Any]:
         """Say something to a friend."""
         if body.to_user_id is None:
             raise InvalidParam("to_user_id must be given")
@@ -99,6 +106,7 @@ class MessageEndpoints:
             body.type = body.message_type
         if body.content is not None:
             body.body = body.content
+        body.client_msg_id = client_id_of(request, body.client_msg_id)
         cid = await self._conversations.with_friend(who.user_id, body.to_user_id)
         return (await self._messages.send(who, cid, body)).view() | {"cid": cid}
 
@@ -135,9 +143,12 @@ class MessageEndpoints:
         return Empty()
 
     @endpoint("POST", "/im/v1/messages/{event_id}/forward", rate_limit=SEND, suspended=False)
-    async def forward_message(self, who: Requester, event_id: EventID, body: ForwardBody) -> dict[str, Any]:
+    async def forward_message(
+        self, who: Requester, event_id: EventID, body: ForwardBody, request: Request
+    ) -> dict[str, Any]:
         """Say somewhere else what was said here."""
-        sent = await self._messages.forward(who, event_id, body.to)
+        client_id = client_id_of(request, body.client_msg_id)
+        sent = await self._messages.forward(who, event_id, body.to, client_id)
         return {"items": [each.view() | {"cid": each.cid} for each in sent]}
 
 

@@ -335,6 +335,27 @@ async def test_in_a_conversation_of_two_nobody_recalls_for_the_other(
         await ann.call("DELETE", f"/messages/{said['event_id']}", scope="all")
 
 
+async def test_a_header_names_what_is_made_as_well(ann: ImUser, ben: ImUser, room: str) -> None:
+    path = f"/im/v1/conversations/{segment(room)}"
+    key = {"Idempotency-Key": "once"}
+    first = await ann.stock.request("POST", f"{path}/messages", {"body": "one"}, headers=key)
+    again = await ann.stock.request("POST", f"{path}/messages", {"body": "two"}, headers=key)
+    assert again == first | {"deduplicated": True}
+    by_frame = await ann.says(room, "three", client_msg_id="once")
+    assert by_frame["event_id"] == first["event_id"]
+    key = {"Idempotency-Key": "forward"}
+    forward = f"/im/v1/messages/{first['event_id']}/forward"
+    made = [await ann.stock.request("POST", forward, {"to": [room]}, headers=key) for _ in range(2)]
+    assert made[0]["items"][0]["event_id"] == made[1]["items"][0]["event_id"]
+    key = {"Idempotency-Key": "call"}
+    begun = [
+        await ann.stock.request("POST", f"{path}/calls", {"offer": OFFER}, headers=key) for _ in range(2)
+    ]
+    assert begun[0] == begun[1]
+    bodies = [item["body"] for item in (await ben.history(room))["items"] if item.get("type") == "text"]
+    assert bodies == ["one", "one"]
+
+
 async def test_one_id_of_the_client_is_one_message_on_every_way(ann: ImUser, ben: ImUser, room: str) -> None:
     other = await ben.stock.creates_room(inviting=ann.stock)
     await ann.stock.joins(other)

@@ -89,6 +89,8 @@ async def test_reply_edit_react_forward_mention(ann: ImUser, ben: ImUser, cat: I
         await ben.call("PATCH", f"/messages/{said['event_id']}", {"body": "mine now"})
     await ann.call("POST", f"/messages/{reply['event_id']}/forward", {"to": [other]})
     assert bodies(await cat.history(other)) == ["yes"]
+    await ann.call("POST", f"/messages/{said['event_id']}/forward", {"to": [other]})
+    assert bodies(await cat.history(other)) == ["yes", "coffee?"]
     with refused("M_NOT_FOUND", 404):
         await cat.call("GET", f"/messages/{reply['event_id']}")
 
