@@ -80,6 +80,14 @@ def list_scheduled(txn: Transaction) -> list[DelayedRow]:
     return [DelayedRow(*row) for row in txn.all(f"{_SELECT} WHERE d.state = ?", SCHEDULED)]
 
 
+def list_unfinished(txn: Transaction) -> list[DelayedRow]:
+    """Those that were being sent, and of which nobody wrote down what became of them: the process ended first."""
+    return [
+        DelayedRow(*row)
+        for row in txn.all(f"{_SELECT} WHERE d.state = ? AND d.event_id IS NULL AND d.error IS NULL", SENT)
+    ]
+
+
 def list_of_sender(txn: Transaction, user_id: str) -> list[DelayedRow]:
     """The user's delayed events, those that are due first first."""
     rows = txn.all(f"{_SELECT} WHERE d.sender = ?", txn.find_interned(user_id))
@@ -92,12 +100,15 @@ def find_by_transaction(txn: Transaction, user_id: str, device: str | None, txn_
     )
 
 
-def restart(txn: Transaction, delay_id: str, now_ms: int) -> None:
-    txn.execute(
-        "UPDATE delayed_events SET running_since_ms = ? WHERE delay_id = ? AND state = ?",
-        now_ms,
-        delay_id,
-        SCHEDULED,
+def restart(txn: Transaction, delay_id: str, now_ms: int) -> bool:
+    """Whether the event was still scheduled, and its delay begins anew."""
+    return bool(
+        txn.execute(
+            "UPDATE delayed_events SET running_since_ms = ? WHERE delay_id = ? AND state = ?",
+            now_ms,
+            delay_id,
+            SCHEDULED,
+        )
     )
 
 
@@ -137,5 +148,12 @@ def set_outcome(txn: Transaction, delay_id: str, *, event_id: str | None, error:
     )
 
 
-def forget_finalised(txn: Transaction, before_ms: int) -> None:
+def forget_finalised(txn: Transaction, user_id: str, *, before_ms: int, keep: int) -> None:
+    """Forget what ended long ago, and of one user's all but the last `keep`."""
     txn.execute("DELETE FROM delayed_events WHERE finalised_ms IS NOT NULL AND finalised_ms < ?", before_ms)
+    txn.execute(
+        "DELETE FROM delayed_events WHERE delay_id IN (SELECT delay_id FROM delayed_events"
+        " WHERE sender = ? AND finalised_ms IS NOT NULL ORDER BY finalised_ms DESC LIMIT 1000000 OFFSET ?)",
+        txn.find_interned(user_id),
+        keep,
+    )

@@ -7,7 +7,7 @@ Spec: https://github.com/matrix-org/matrix-spec-proposals/pull/4140
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -25,6 +25,8 @@ from storage.database import Database
 from storage.delayed_events import DelayedRow
 
 MAX_SCHEDULED = 100
+KEPT = 1000
+"""Ended ones of one user that are remembered, and for how long."""
 KEPT_MS = 7 * 24 * 3600 * 1000
 _OUTCOME = {"send": rows.SENT, "cancel": rows.CANCELLED}
 
@@ -54,8 +56,23 @@ class DelayedEvents:
 
     async def start(self) -> None:
         """Take up what was scheduled before a restart."""
-        for row in sorted(await self._db.read(rows.list_scheduled), key=lambda each: each.due_ms):
-            self._wait_for(row)
+        now_ms = self._clock.now_ms()
+        scheduled = await self._db.read(rows.list_scheduled)
+        unfinished = await self._db.read(rows.list_unfinished)
+        overdue = [row for row in scheduled if row.due_ms <= now_ms]
+        for row in scheduled:
+            if row.due_ms > now_ms:
+                self._wait_for(row)
+        if overdue or unfinished:
+            self._tasks.spawn("send overdue events", self._send_overdue(unfinished, overdue))
+
+    async def _send_overdue(self, unfinished: Sequence[DelayedRow], overdue: Sequence[DelayedRow]) -> None:
+        """What fell due while nobody was there, in the order in which it did."""
+        for row in sorted(unfinished, key=lambda each: each.due_ms):
+            # If the event had been sent after all, its transaction answers with it.
+            await self._deliver(row)
+        for row in sorted(overdue, key=lambda each: each.due_ms):
+            await self._send(row)
 
     def stop(self) -> None:
         for timer in self._timers.values():
@@ -135,7 +152,8 @@ class DelayedEvents:
                 raise Conflict("the delayed event has just been sent")
         else:
             now_ms = self._clock.now_ms()
-            await self._db.run(rows.restart, delay_id, now_ms)
+            if not await self._db.run(rows.restart, delay_id, now_ms):
+                raise Conflict("the delayed event has just ended")
             self._wait_for(row._replace(running_since_ms=now_ms))
 
     async def load(self, user_id: UserID, delay_id: str) -> DelayedRow:
@@ -164,29 +182,33 @@ class DelayedEvents:
     async def _send(self, row: DelayedRow) -> None:
         """Send it, once: whoever finalises the row first is the one who sends."""
         self._forget_timer(row.delay_id)
-        now_ms = self._clock.now_ms()
-        if not await self._db.run(rows.finalise, row.delay_id, rows.SENT, now_ms):
-            return
+        if await self._db.run(rows.finalise, row.delay_id, rows.SENT, self._clock.now_ms()):
+            await self._deliver(row)
+
+    async def _deliver(self, row: DelayedRow) -> None:
+        """Put the event into its room, and write down what came of it."""
         unsigned = {"delay_id": row.delay_id, "org.matrix.msc4140.delay_id": row.delay_id}
         content = msgspec.json.decode(row.content)
         sender, room_id = UserID(row.sender), RoomID(row.room_id)
+        device = None if row.device is None else DeviceID(row.device)
+        transaction = TransactionId(sender, device, f"delayed {row.delay_id}")
         event_id, error = None, None
         try:
             if row.state_key is None:
-                device = None if row.device is None else DeviceID(row.device)
                 event_id = await self._sending.message(
-                    room_id,
-                    sender,
-                    row.type,
-                    content,
-                    transaction=TransactionId(sender, device, f"delayed {row.delay_id}"),
-                    unsigned=unsigned,
+                    room_id, sender, row.type, content, transaction=transaction, unsigned=unsigned
                 )
             else:
                 event_id = await self._sending.state(
-                    room_id, sender, row.type, row.state_key, content, unsigned=unsigned
+                    room_id,
+                    sender,
+                    row.type,
+                    row.state_key,
+                    content,
+                    transaction=transaction,
+                    unsigned=unsigned,
                 )
         except MatrixError as refusal:
             error = msgspec.json.encode(refusal.body())
         await self._db.run(rows.set_outcome, row.delay_id, event_id=event_id, error=error)
-        await self._db.run(rows.forget_finalised, now_ms - KEPT_MS)
+        await self._db.run(rows.forget_finalised, sender, before_ms=self._clock.now_ms() - KEPT_MS, keep=KEPT)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from homeserver.rooms.delayed import MAX_SCHEDULED
+from storage import delayed_events
 from tests.harness.refusals import refused
 from tests.harness.server import Server
 from tests.harness.user import User
@@ -99,3 +101,45 @@ async def test_too_long_and_too_far_away_are_refused(alice: User, bob: User) -> 
         await later(alice, room, "yesterday", -5)
     with refused("M_FORBIDDEN", 403):
         await later(bob, room, "not my room", 5)
+
+
+async def test_what_fell_due_while_the_server_was_down_comes_in_its_order(
+    server: Server, alice: User, bob: User
+) -> None:
+    room = await alice.creates_room(inviting=bob)
+    await bob.joins(room)
+    for seconds in (9, 3, 7, 1, 5):
+        await later(alice, room, f"after {seconds}", seconds * 1000)
+    await server.stops()
+    await server.passes(8)
+    await server.starts()
+    await server.passes(3)
+    await bob.sees(room, "after 1", "after 3", "after 5", "after 7", "after 9")
+
+
+async def test_what_was_being_sent_when_the_server_died_is_sent_once(
+    server: Server, alice: User, bob: User
+) -> None:
+    room = await alice.creates_room(inviting=bob)
+    await bob.joins(room)
+    lost, kept = await later(alice, room, "lost?", 60_000), await later(alice, room, "sent", 60_000)
+    await alice.request("POST", f"/_matrix/client/v1/delayed_events/{kept}/send")
+    database = server.homeserver.surroundings.database
+    # As the crash leaves them: one died before its event was written, the other right after.
+    await database.run(delayed_events.finalise, lost, delayed_events.SENT, server.clock.now_ms())
+    await database.run(delayed_events.set_outcome, kept, event_id=None, error=None)
+    await server.restarts()
+    await server.passes(1)
+    await bob.sees(room, "sent", "lost?")
+    bodies = bob.room(room).bodies()
+    assert (bodies.count("sent"), bodies.count("lost?")) == (1, 1)
+    for delay_id in (lost, kept):
+        assert (await alice.request("GET", f"/_matrix/client/v1/delayed_events/{delay_id}"))["event_id"]
+
+
+async def test_so_many_may_wait_and_no_more(alice: User) -> None:
+    room = await alice.creates_room()
+    for number in range(MAX_SCHEDULED):
+        await later(alice, room, str(number), 60_000)
+    with refused("M_LIMIT_EXCEEDED", 429):
+        await later(alice, room, "too many", 60_000)
