@@ -55,14 +55,17 @@ class ProfilePropagation:
         for membership in await self._db.read(membership_rows.list_of_user, user_id):
             if membership.membership != "join":
                 continue
+            profile = await self._profiles.member_profile(user_id)
             room = await self._rooms.find_or_load(membership.room_id)
-            if room is None or not room.is_joined(user_id):
+            # From here to the write nothing is waited for: who is leaving must not be brought back by their new name.
+            own = None if room is None else room.head_state.get(("m.room.member", user_id))
+            if room is None or own is None or own.content.get("membership") != "join":
                 continue
-            before = room.content("m.room.member", user_id)
+            before = own.content
             kept = {key: each for key, each in before.items() if key not in SHOWN_IN_ROOMS}
             kept.pop("join_authorised_via_users_server", None)
             kept.pop("reason", None)
-            content = {**kept, "membership": "join", **await self._profiles.member_profile(user_id)}
+            content = {**kept, "membership": "join", **profile}
             if content == dict(before):
                 continue
             try:

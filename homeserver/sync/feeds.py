@@ -38,6 +38,12 @@ class RoomView:
     """Where the last event of the room is that the user may know of."""
     previous: str | None = None
     """The membership before this one, as far as it is known."""
+    last_stay: tuple[int, int] | None = None
+    """Where the stay before the present one began and ended, if that is known."""
+
+    def was_joined_at(self, position: int) -> bool:
+        """Whether the user was in the room at a position before the present stay."""
+        return self.last_stay is not None and self.last_stay[0] <= position < self.last_stay[1]
 
 
 class Feed:
@@ -238,6 +244,9 @@ class Feeds:
         if old is not None and old.since >= position:
             return
         membership = str(event.content.get("membership"))
+        last_stay = None if old is None else old.last_stay
+        if old is not None and old.membership == "join" != membership:
+            last_stay = (old.joined_at, position)
         feed.rooms[room_id] = RoomView(
             membership,
             entry.number,
@@ -247,6 +256,7 @@ class Feeds:
             old.joined_at if old is not None and old.membership == "join" == membership else position,
             position,
             previous=None if old is None else old.membership,
+            last_stay=last_stay,
         )
         self._by_room.setdefault(room_id, set()).add(feed)
 

@@ -34,10 +34,22 @@ class Look:
     """One reader's look at one room: from where (None: from the beginning) to where.
 
     `is_first` if the reader needs the room as if they had never seen it; `after` then is -1, else where they stand.
+    `is_back` if they have left the room and come back since: of what happened meanwhile they may not see everything.
     `concealed` is what the reader has hidden of the room.
     """
 
-    __slots__ = ("after", "concealed", "ignored", "is_first", "request", "room", "since", "until", "view")
+    __slots__ = (
+        "after",
+        "concealed",
+        "ignored",
+        "is_back",
+        "is_first",
+        "request",
+        "room",
+        "since",
+        "until",
+        "view",
+    )
 
     def __init__(
         self,
@@ -55,7 +67,9 @@ class Look:
         self.until = until
         self.ignored = ignored
         self.concealed = concealed
-        self.is_first = since is None or view.joined_at > since.position
+        is_new = since is None or view.joined_at > since.position
+        self.is_back = is_new and since is not None and view.was_joined_at(since.position)
+        self.is_first = is_new and not self.is_back
         self.after = -1 if since is None or self.is_first else since.position
 
     @property
@@ -159,7 +173,7 @@ class RoomSections:
             accept=wanted.matches_timeline,
             ignored=look.ignored,
             # A member sees all that came while they were one.
-            trusted=not look.is_first,
+            trusted=not look.is_first and not look.is_back,
         )
         start = found.events[0].position - 1 if found.events else look.until.position
         # A reader who has cleared the room is to drop what their client still has of it.
@@ -274,7 +288,7 @@ def _unread(look: Look, counts: UnreadCounts | None) -> bytes:
 
 def _is_shareable(look: Look) -> bool:
     """Whether every member who looks from here to there sees the same, but for what they have sent themselves."""
-    if look.ignored or look.concealed or not look.request.filter.room.is_shareable:
+    if look.ignored or look.concealed or look.is_back or not look.request.filter.room.is_shareable:
         return False
     return not look.is_first or look.room.history_visibility in ("shared", "world_readable")
 
