@@ -44,11 +44,17 @@ class EventRow(NamedTuple):
     device: str | None
     txn_id: str | None
     json: bytes
+    may_have_children: bool = True
+    """Whether events that relate to it and are bundled with it may be stored."""
 
 
 _COLUMNS = (
     "number, event_id, room, position, flags, seq, state_before, replaces, redacted_by, notify, device, txn_id,"
     " json"
+)
+# One look into an index for each row: a second statement that asks for all the parents at once costs twice as much.
+_CHILDREN = (
+    ", EXISTS (SELECT 1 FROM relations r WHERE r.parent = events.event_id AND r.rel_type <> 'm.annotation')"
 )
 INSERT_COLUMNS = (
     "number",
@@ -166,13 +172,23 @@ def find_by_transaction(txn: Transaction, sender: str, device: str | None, txn_i
 
 
 def before(
-    txn: Transaction, room: int, position: int, limit: int, *, after: int | None = None
+    txn: Transaction,
+    room: int,
+    position: int,
+    limit: int,
+    *,
+    after: int | None = None,
+    with_children: bool = False,
 ) -> list[EventRow]:
-    """Up to `limit` timeline events at or before `position` (and after `after`), newest first."""
+    """Up to `limit` timeline events at or before `position` (and after `after`), newest first.
+
+    `with_children` says of each whether it has any.
+    """
     floor = "" if after is None else "AND position > ?"
     params = (room, position) if after is None else (room, position, after)
     rows = txn.all(
-        f"SELECT {_COLUMNS} FROM events WHERE room = ? AND position <= ? {floor} AND flags & 7 = 0"
+        f"SELECT {_COLUMNS}{_CHILDREN if with_children else ''} FROM events"
+        f" WHERE room = ? AND position <= ? {floor} AND flags & 7 = 0"
         " ORDER BY position DESC LIMIT ?",
         *params,
         limit,
@@ -181,13 +197,23 @@ def before(
 
 
 def after(
-    txn: Transaction, room: int, position: int, limit: int, *, until: int | None = None
+    txn: Transaction,
+    room: int,
+    position: int,
+    limit: int,
+    *,
+    until: int | None = None,
+    with_children: bool = False,
 ) -> list[EventRow]:
-    """Up to `limit` timeline events after `position` (and at or before `until`), oldest first."""
+    """Up to `limit` timeline events after `position` (and at or before `until`), oldest first.
+
+    `with_children` says of each whether it has any.
+    """
     ceiling = "" if until is None else "AND position <= ?"
     params = (room, position) if until is None else (room, position, until)
     rows = txn.all(
-        f"SELECT {_COLUMNS} FROM events WHERE room = ? AND position > ? {ceiling} AND flags & 7 = 0"
+        f"SELECT {_COLUMNS}{_CHILDREN if with_children else ''} FROM events"
+        f" WHERE room = ? AND position > ? {ceiling} AND flags & 7 = 0"
         " ORDER BY position LIMIT ?",
         *params,
         limit,

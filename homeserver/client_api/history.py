@@ -85,6 +85,7 @@ class HistoryEndpoints:
         )
         ignored = await self._own.load_ignored(who.user_id)
         to = None if query.to is None else parse_token(query.to, name="to").position
+        accept = None if wanted.is_default else wanted.matches_timeline
         if query.dir == "b":
             start = sight.position if query.from_ is None else parse_token(query.from_, name="from").position
             page = await self._history.backwards(
@@ -93,7 +94,7 @@ class HistoryEndpoints:
                 start=min(start, sight.position),
                 after=to,
                 limit=limit,
-                accept=wanted.matches_timeline,
+                accept=accept,
                 ignored=ignored,
             )
         else:
@@ -105,7 +106,7 @@ class HistoryEndpoints:
                 start=start,
                 until=until,
                 limit=limit,
-                accept=wanted.matches_timeline,
+                accept=accept,
                 ignored=ignored,
             )
         events = await self._bundles.json(room, page.events, who.user_id, who.device_id)
@@ -237,9 +238,12 @@ class HistoryEndpoints:
         return NearestEvent(entry.event.event_id, entry.event.origin_server_ts)
 
 
+_EVERYTHING = parse_room_event_filter({})
+
+
 def _filter(raw: str | None) -> RoomEventFilter:
     if raw is None or raw == "":
-        return parse_room_event_filter({})
+        return _EVERYTHING
     try:
         decoded = msgspec.json.decode(raw.encode("utf-8", "surrogatepass"))
     except msgspec.DecodeError as error:

@@ -31,7 +31,11 @@ class Bundles:
         self, room: LiveRoom, events: Sequence[TimelineEvent], user_id: UserID, device_id: DeviceID | None
     ) -> list[bytes]:
         """The events in their client form, in the same order."""
-        ids = [event.event.event_id for event in events if event.event.state_key is None]
+        ids = [
+            event.event.event_id
+            for event in events
+            if event.event.state_key is None and event.may_have_children
+        ]
         bundles = await self._db.read(_bundles, room, ids, user_id) if ids else {}
         shown: list[bytes] = []
         for event in events:

@@ -258,12 +258,16 @@ class History:
 def _before(
     txn: Transaction, room: LiveRoom, position: int, after: int | None, count: int
 ) -> list[TimelineEvent]:
-    rows = event_rows.before(txn, room_rows.number_of(txn, room.room_id), position, count, after=after)
+    rows = event_rows.before(
+        txn, room_rows.number_of(txn, room.room_id), position, count, after=after, with_children=True
+    )
     return timeline_events(txn, rows, room.version)
 
 
 def _after(txn: Transaction, room: LiveRoom, position: int, until: int, count: int) -> list[TimelineEvent]:
-    rows = event_rows.after(txn, room_rows.number_of(txn, room.room_id), position, count, until=until)
+    rows = event_rows.after(
+        txn, room_rows.number_of(txn, room.room_id), position, count, until=until, with_children=True
+    )
     return timeline_events(txn, rows, room.version)
 
 

@@ -134,6 +134,7 @@ def timeline_events(txn: Transaction, rows: list[EventRow], version: RoomVersion
             notified=row.notify,
             device_id=None if row.device is None else DeviceID(row.device),
             txn_id=row.txn_id,
+            may_have_children=bool(row.may_have_children),
         )
         for row in rows
     ]

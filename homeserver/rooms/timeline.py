@@ -67,6 +67,7 @@ class TimelineEvent:
         "event",
         "extra_unsigned",
         "flags",
+        "may_have_children",
         "number",
         "position",
         "redacted_because",
@@ -92,6 +93,7 @@ class TimelineEvent:
         notified: Notified | bytes | None = None,
         device_id: DeviceID | None = None,
         txn_id: str | None = None,
+        may_have_children: bool = True,
     ) -> None:
         self.event = event
         self.number = number
@@ -105,6 +107,8 @@ class TimelineEvent:
         self._notified = notified
         self.device_id = device_id
         self.txn_id = txn_id
+        self.may_have_children = may_have_children
+        """Whether anything may have to be bundled with it; nobody keeps this up to date."""
         self.extra_unsigned: dict[str, Any] | None = None
         """What only the sender is told."""
         self._json: bytes | None = None

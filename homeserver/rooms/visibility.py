@@ -61,15 +61,15 @@ class Visibility:
     async def _are_open(self, room: LiveRoom, events: Sequence[TimelineEvent]) -> bool:
         """Whether every event came while the room was open to later members; what is learnt is kept with the room."""
         known = room.visibility_at
-        if all(event.state_before in known and known[event.state_before] in OPEN for event in events):
-            return True
+        # Most pages have few states: only state events make new ones.
         roots = {event.state_before for event in events}
         if None in roots:
             return False
         missing = [root for root in roots if root is not None and root not in known]
-        for root, state in (await self._state_at.keys_at(room, missing, [HISTORY_VISIBILITY])).items():
-            room.remember_visibility(root, visibility_of(state.get(HISTORY_VISIBILITY)))
-        return all(event.state_before in known and known[event.state_before] in OPEN for event in events)
+        if missing:
+            for root, state in (await self._state_at.keys_at(room, missing, [HISTORY_VISIBILITY])).items():
+                room.remember_visibility(root, visibility_of(state.get(HISTORY_VISIBILITY)))
+        return all(root in known and known[root] in OPEN for root in roots)
 
     async def _joined_until(self, room: LiveRoom, user_id: UserID) -> float:
         """The position up to which the user has been a member, last of all."""
