@@ -49,6 +49,7 @@ from homeserver.rooms.server_visibility import ServerVisibility
 from homeserver.rooms.spaces import Spaces
 from homeserver.rooms.told import RoomTelling
 from homeserver.rooms.turns import Turns
+from homeserver.sync.presence_section import SMALL_ROOM_MEMBERS
 
 
 class RoomsAbroad:
@@ -228,7 +229,8 @@ class FederationServices:
         servers: set[ServerName] = set()
 
         def visit(room: LiveRoom) -> None:
-            if room.is_joined(user_id):
+            # As for local users: in larger rooms it would cost more than all messages, and tell strangers.
+            if len(room.joined) <= SMALL_ROOM_MEMBERS and room.is_joined(user_id):
                 servers.update(room.joined_servers)
 
         self._core.rooms.each(visit)
