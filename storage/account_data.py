@@ -116,3 +116,18 @@ def list_presence(txn: Transaction) -> dict[UserID, bytes]:
         " WHERE a.type = 'im.hearth.presence' AND a.room = 0"
     )
     return {UserID(str(user)): bytes(content) for user, content in rows}
+
+
+def of_users(txn: Transaction, user_ids: Sequence[str], type: str) -> dict[UserID, bytes]:
+    """What some users keep under one type for their accounts."""
+    names = {nid: user for user in user_ids if (nid := txn.find_interned(user)) is not None}
+    if not names:
+        return {}
+    marks = ", ".join("?" * len(names))
+    rows = txn.all(
+        f"SELECT user_name, content FROM account_data WHERE user_name IN ({marks}) AND room = ? AND type = ?",
+        *names,
+        _ACCOUNT,
+        type,
+    )
+    return {UserID(names[int(nid)]): bytes(content) for nid, content in rows}

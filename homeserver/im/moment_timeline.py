@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from homeserver.errors import NotFound
 from homeserver.events.event import Event
 from homeserver.events.room_versions import room_version
 from homeserver.ids import EventID, UserID
 from homeserver.im.follower import Follower
+from homeserver.im.moment_ranges import shown_since
 from homeserver.im.moment_shapes import read
 from homeserver.im.moments import Moments, likers
 from homeserver.im.paging import decode_place, encode_place
@@ -67,14 +69,16 @@ class MomentTimeline:
         """
         _, entry = await self._moments.find(moment_id, viewer)
         post = Post(0, entry.event.origin_server_ts, entry.number, moment_id)
-        (item,) = await self._items(viewer, [post], None)
-        return item
+        items = await self._items(viewer, [post], None)
+        if not items:
+            raise NotFound(f"no moment {moment_id}")
+        return items[0]
 
     async def _items(
         self, viewer: UserID, posts: Sequence[Post], comments: int | None
     ) -> list[dict[str, Any]]:
         seen = {viewer, *await self._friends.friends_of(viewer)}
-        return await self._db.read(_load_items, viewer, seen, posts, comments)
+        return await self._db.read(_load_items, viewer, seen, posts, comments, self._clock.now_ms())
 
 
 def _posts(txn: Transaction, viewer: UserID, author: UserID | None, before: Place, limit: int) -> list[Post]:
@@ -91,13 +95,19 @@ def _posts(txn: Transaction, viewer: UserID, author: UserID | None, before: Plac
 
 
 def _load_items(
-    txn: Transaction, viewer: UserID, seen: set[UserID], posts: Sequence[Post], comments: int | None
+    txn: Transaction,
+    viewer: UserID,
+    seen: set[UserID],
+    posts: Sequence[Post],
+    comments: int | None,
+    now_ms: int,
 ) -> list[dict[str, Any]]:
     """The posts with their likes and comments: a fixed number of queries, however many posts."""
     ids = [post.event_id for post in posts]
     rows = event_rows.by_id(txn, ids)
     related = moment_rows.reactions(txn, ids)
     rooms = {number: moment_rows.room_of(txn, number) for number in {row.room for row in rows.values()}}
+    since = shown_since(txn, {room.author for room in rooms.values() if room is not None} - {viewer}, now_ms)
     items: list[dict[str, Any]] = []
     wanted: list[tuple[dict[str, Any], MomentsRoom, list[Reaction]]] = []
     for post in posts:
@@ -106,6 +116,8 @@ def _load_items(
         if row is None or room is None:
             continue
         event = Event.from_json(row.json, room_version(room.version), row.event_id)
+        if event.origin_server_ts < since.get(room.author, 0):
+            continue
         # One sees comments by the author, by oneself and by one's friends, as people know it from elsewhere.
         thread = [
             one

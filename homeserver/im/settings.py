@@ -21,7 +21,6 @@ DEFAULTS: dict[str, Any] = {
     "discoverable": False,
     "show_friends": True,
     "moments_range": "all",
-    "sync_moments": True,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -56,8 +56,7 @@ class SettingsBody(msgspec.Struct):
     who_can_add_me: Literal["everybody", "nobody"] | UnsetType = UNSET
     discoverable: bool | UnsetType = UNSET
     show_friends: bool | UnsetType = UNSET
-    moments_range: Annotated[str, msgspec.Meta(max_length=32)] | UnsetType = UNSET
-    sync_moments: bool | UnsetType = UNSET
+    moments_range: Literal["all", "half_year", "month", "three_days"] | UnsetType = UNSET
 
 
 class OwnUserEndpoints:

@@ -208,3 +208,30 @@ async def test_a_first_post_brings_in_friends_made_by_stock_clients(alice: User,
     await post(alice, "here I am", visibility="friends")
     await bob.waits_until(partial(reads_moments, author=alice), "the moments of alice")
     assert await texts(bob) == ["here I am"]
+
+
+async def test_how_far_back_others_see_is_the_authors_choice(
+    server: Server, ann: ImUser, ben: ImUser
+) -> None:
+    await ann.befriends(ben)
+    old = await ann.call("POST", "/moments", {"text": "long ago"})
+    await server.passes(4 * 24 * 3600)
+    new = await ann.call("POST", "/moments", {"text": "today"})
+
+    async def seen_by(person: ImUser) -> list[str]:
+        pages = [
+            await person.call("GET", path) for path in ("/moments/timeline", f"/users/{ann.user_id}/moments")
+        ]
+        one, other = [[item["moment_id"] for item in page["items"]] for page in pages]
+        assert one == other
+        return one
+
+    both = [new["moment_id"], old["moment_id"]]
+    assert await seen_by(ben) == both
+    await ann.call("PUT", "/users/me/settings", {"moments_range": "three_days"})
+    assert await seen_by(ben) == [new["moment_id"]]
+    assert await seen_by(ann) == both
+    with refused("M_NOT_FOUND", 404):
+        await ben.call("GET", f"/moments/{old['moment_id']}")
+    with refused("M_BAD_JSON", 400):
+        await ann.call("PUT", "/users/me/settings", {"moments_range": "a week"})
