@@ -6,6 +6,7 @@ from typing import Any
 
 from homeserver.errors import Forbidden, InvalidParam, NotFound
 from homeserver.ids import EventID, RoomID, UserID
+from homeserver.im.errors import Encrypted
 from homeserver.im.group_shapes import ADMIN, ANNOUNCEMENT
 from homeserver.im.groups import Groups
 from homeserver.rooms.access import RoomAccess
@@ -49,10 +50,13 @@ class GroupAnnouncements:
 
         Raises:
             Forbidden: the user is no admin.
+            Encrypted: the group is not for messages in the clear.
         """
         room = await self._admin(gid, admin)
         if not text.strip() or len(text) > 4000:
             raise InvalidParam("an announcement has 1 to 4000 characters")
+        if room.is_encrypted:
+            raise Encrypted("this group is encrypted: only its members' clients can write to it")
         old = await self._announced(room, admin)
         content = {"msgtype": "m.text", "body": text, ANNOUNCEMENT: True, "m.mentions": {"room": True}}
         event_id = await self._sending.message(gid, admin, "m.room.message", content)

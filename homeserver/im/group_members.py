@@ -8,7 +8,16 @@ from typing import Any, Protocol
 
 from homeserver.errors import Forbidden, InvalidParam, MatrixError, NotFound, RemoteError, TooLarge
 from homeserver.ids import RoomID, ServerName, UserID, is_user_id
-from homeserver.im.group_shapes import ADMIN, MEMBER, MUTED, OWNER, OwnerMustTransfer, Role, role_at
+from homeserver.im.group_shapes import (
+    ADMIN,
+    MEMBER,
+    MUTED,
+    OWNER,
+    OwnerMustTransfer,
+    Role,
+    check_not_dissolved,
+    role_at,
+)
 from homeserver.im.groups import Groups
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.membership import Memberships
@@ -221,8 +230,15 @@ class GroupMembers:
         return sorted(found, key=lambda one: (one["ts"], one["user_id"]))
 
     async def answer_invitation(self, gid: RoomID, user_id: UserID, *, accept: bool) -> str:
-        """Take an invitation or not; the state after it."""
+        """Take an invitation or not; the state after it.
+
+        Raises:
+            GroupDissolved: there is nothing to join any more.
+        """
         if accept:
+            room = await self._groups.find(gid)
+            if room is not None:
+                check_not_dissolved(room)
             await self._memberships.join(gid, user_id)
             return "joined"
         await self._memberships.leave(gid, user_id)
@@ -239,6 +255,8 @@ class GroupMembers:
         if message is not None and len(message) > 255:
             raise InvalidParam("a request has a message of at most 255 characters")
         room = await self._groups.find(gid)
+        if room is not None:
+            check_not_dissolved(room)
         if room is not None and room.is_joined(user_id):
             return "joined"
         if room is not None and room.local_joined and room.join_rule == "public":
