@@ -6,6 +6,7 @@ import msgspec
 
 from homeserver.ids import NAMESPACE, UserID
 from homeserver.im.follower import Follower
+from homeserver.im.friend_projection import FriendProjection
 from storage import account_data, im_directs
 from storage.database import Database
 from storage.transaction import Transaction
@@ -21,21 +22,21 @@ class Acquaintances:
         self._follower = follower
 
     async def settled(self) -> None:
-        """Wait until everything that has been announced is known."""
-        await self._follower.settled()
+        """Wait until everything that has been announced of friendships is known."""
+        await self._follower.settled(FriendProjection)
 
     async def friends_of(self, user_id: UserID) -> list[UserID]:
-        await self._follower.settled()
+        await self._follower.settled(FriendProjection)
         return await self._db.read(im_directs.friend_ids, user_id)
 
     async def are_friends(self, one: UserID, other: UserID) -> bool:
         """Whether they are friends; one of them at least is a user of this server."""
-        await self._follower.settled()
+        await self._follower.settled(FriendProjection)
         return await self._db.read(_are_friends, one, other)
 
     async def may_add(self, who: UserID, whom: UserID) -> bool:
         """Whether `whom` lets friends put them into groups, and `who` is one."""
-        await self._follower.settled()
+        await self._follower.settled(FriendProjection)
         return await self._db.read(_may_add, who, whom)
 
 

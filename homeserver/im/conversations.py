@@ -17,6 +17,7 @@ from homeserver.ids import EventID, RoomID, UserID, localpart_of
 from homeserver.im.conversation_projection import CONVERSATION, FAVOURITE, MARKED_UNREAD
 from homeserver.im.errors import NotFriend
 from homeserver.im.follower import Follower
+from homeserver.im.friend_projection import FriendProjection
 from homeserver.im.message_views import MessageViews
 from homeserver.im.muting import Muting
 from homeserver.im.own_data import OwnData
@@ -194,14 +195,14 @@ class Conversations:
         Raises:
             NotFriend: they are none.
         """
-        await self._follower.settled()
+        await self._follower.settled(FriendProjection)
         for direct in await self._db.read(im_directs.between, user_id, friend):
             if direct.friends:
                 return direct.room_id
         raise NotFriend(f"{friend} is not your friend")
 
     async def find_direct(self, user_id: UserID, cid: RoomID) -> Direct | None:
-        await self._follower.settled()
+        await self._follower.settled(FriendProjection)
         return await self._db.read(im_directs.find, user_id, cid)
 
     async def head(self, user_id: UserID, cid: RoomID) -> Listed:

@@ -69,6 +69,7 @@ class Follower:
         self._place = 0
         self._saved = 0
         self._heard: list[LogEntry] = []
+        self._in_hand: list[LogEntry] = []
         # Up to where entries have come here. Whoever was told before us may ask for what we have not heard yet.
         self._heard_until = 0
         self._timer: Timer | None = None
@@ -110,15 +111,25 @@ class Follower:
             self._timer = None
         self._wake()
 
-    async def settled(self) -> None:
-        """Wait until everything that has been announced is in the tables."""
+    async def settled(self, of: type[Projection] | None = None) -> None:
+        """Wait until everything that has been announced is in the tables, or all that one projection wants of it.
+
+        Most entries are messages: whoever reads friendships need not wait until conversations know of them.
+        """
         goal = self._notifier.position
         if self._place >= goal or not self._is_started:
+            return
+        if of is not None and self._heard_until >= goal and not self._awaits(of):
             return
         waiting: Deferred[None] = Deferred()
         self._waiting.append((goal, waiting))
         self._run_soon(0)
         await waiting
+
+    def _awaits(self, kind: type[Projection]) -> bool:
+        """Whether something is still to come into the tables of a projection."""
+        projections = [each for each in self._projections if isinstance(each, kind)]
+        return any(each.wants(entry) for entry in (*self._in_hand, *self._heard) for each in projections)
 
     async def rebuild(self) -> int:
         """Make the tables anew from what is committed; how many rooms were read."""
@@ -159,11 +170,14 @@ class Follower:
         try:
             while self._heard:
                 heard, self._heard = self._heard[:BATCH], self._heard[BATCH:]
+                self._in_hand = heard
                 try:
                     await self._take([entry for entry in heard if entry.position > self._place], save=False)
                 except BaseException:
                     self._heard = [*heard, *self._heard]
                     raise
+                finally:
+                    self._in_hand = []
                 self._wake()
         finally:
             self._is_running = False

@@ -12,6 +12,7 @@ from homeserver.errors import Forbidden, LimitExceeded
 from homeserver.ids import UserID
 from homeserver.im import direct_rooms
 from homeserver.im.follower import Follower
+from homeserver.im.friend_projection import FriendProjection
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.runtime.clock import Clock
 from storage import im_directs
@@ -37,7 +38,7 @@ class FriendGate:
         """
         if content.get("is_direct") is not True:
             return
-        await self._follower.settled()
+        await self._follower.settled(FriendProjection)
         refused = await self._db.read(last_refused, inviter, invitee, self._clock.now_ms())
         if refused is not None:
             left_ms = refused.created_ms + AGAIN_AFTER_MS - self._clock.now_ms()
@@ -50,7 +51,7 @@ class FriendGate:
         """
         if room.room_type is not None:
             return
-        await self._follower.settled()
+        await self._follower.settled(FriendProjection)
         if not await self._db.read(im_directs.may_knock, room.room_id, user_id):
             raise Forbidden("this room is for two people")
 

@@ -92,6 +92,9 @@ async def play(reactor: VirtualReactor, engines: list[Engine], script: list[Deed
         await server.starts()
         servers.append(server)
     people = [ImUser(await servers[number % 2].user(f"u{number}")) for number in range(PEOPLE)]
+    for person in people:
+        # Only who uses the IM API has moments that friends read.
+        await person.call("POST", "/moments", {"text": "here I am", "visibility": "private"})
     society = Society(network, servers, people)
     for number, deed in enumerate(script, start=1):
         await society.does(deed)
