@@ -70,3 +70,7 @@ def test_two_people_talk_encrypted_verify_and_restore(workshop: Path, live_serve
 
 def test_two_people_organise_a_party(workshop: Path, live_server: ServerProcess) -> None:
     assert walk(workshop, "organised", live_server).endswith("done\n")
+
+
+def test_who_slides_meets_who_polls(workshop: Path, live_server: ServerProcess) -> None:
+    assert walk(workshop, "sliding", live_server).endswith("done\n")
