@@ -120,7 +120,12 @@ class DelayedEventEndpoints:
         found = await self._delayed.list(who.user_id)
         return {"finalised_events": [_shown(row) for row in found if row.state != SCHEDULED]}
 
-    @endpoint("GET", "/_matrix/client/v1/delayed_events/{delay_id}", guests=True)
+    @endpoint(
+        "GET",
+        "/_matrix/client/v1/delayed_events/{delay_id}",
+        guests=True,
+        aliases=(f"{UNSTABLE}/delayed_events/{{delay_id}}",),
+    )
     async def get_delayed_event(self, who: Requester, delay_id: str) -> dict[str, Any]:
         """One delayed event, and what became of it.
 

@@ -72,6 +72,9 @@ async def test_it_can_be_sent_at_once_or_called_off(alice: User, bob: User) -> N
         await bob.request("POST", f"/_matrix/client/v1/delayed_events/{never}/cancel")
     shown = await alice.request("GET", f"/_matrix/client/v1/delayed_events/{now}")
     assert shown["event_id"]
+    assert await alice.request("GET", f"{UNSTABLE}/delayed_events/{now}") == shown
+    ended = await alice.request("GET", f"{UNSTABLE}/delayed_events/finalised")
+    assert {event["delay_id"] for event in ended["finalised_events"]} == {now, never}
 
 
 async def test_a_restart_forgets_nothing(server: Server, alice: User, bob: User) -> None:
