@@ -37,6 +37,7 @@ class FriendProjection:
     def apply(self, txn: Transaction, entries: Sequence[LogEntry]) -> None:
         rooms = dict.fromkeys(entry.room_id for entry in entries if entry.room_id is not None)
         begun = {entry.room_id for entry in entries if self._may_begin(txn, entry)}
+        begun |= {entry.room_id for entry in entries if entry.kind is LogKind.ROOM_ACCOUNT_DATA}
         for room_id in rooms:
             room = txn.find_interned(room_id)
             if room is not None and (room_id in begun or im_directs.is_direct(txn, room)):
@@ -48,6 +49,21 @@ class FriendProjection:
     def read_again(self, txn: Transaction, rooms: Sequence[int]) -> None:
         for room in rooms:
             self._read_room(txn, RoomID(txn.interned(room)), room)
+
+    def _is_kept(self, txn: Transaction, room_id: RoomID, changes: Sequence[MemberChange]) -> bool:
+        """Whether one of the two keeps the other as a contact, though the invitation has been redacted.
+
+        Other servers may have it as it was: what one of the two takes back must not part them on one side only.
+        """
+        invited = next((each for each in changes if each.membership == "invite"), None)
+        if invited is None or invited.content.keys() - {"membership"}:
+            return False
+        pair = (invited.sender, invited.user)
+        ours = [user for user in pair if domain_of(user) == self._server_name]
+        if not any(_own_data(txn, user, room_id, CONTACT) for user in ours):
+            return False
+        invited.content = {**invited.content, "is_direct": True}
+        return True
 
     @staticmethod
     def _may_begin(txn: Transaction, entry: LogEntry) -> bool:
@@ -64,7 +80,10 @@ class FriendProjection:
         return content.get("is_direct") is True
 
     def _read_room(self, txn: Transaction, room_id: RoomID, number: int) -> None:
-        room = direct_rooms.read(_changes(txn, number))
+        changes = _changes(txn, number)
+        room = direct_rooms.read(changes)
+        if room.pair is None and self._is_kept(txn, room_id, changes):
+            room = direct_rooms.read(changes)
         # Where forks met, the rules of the room have decided; a replay of its events does not know how.
         room.now.update(im_directs.memberships(txn, number))
         directs = [

@@ -218,3 +218,14 @@ async def test_friends_in_common_across_servers(ann: ImUser, ben: ImUser, bea: I
     await ann.sees_mutual(ben, abe)
     strangers = await bea.call("GET", f"/friends/{ann.user_id}/mutual")
     assert strangers == {"items": [], "complete": False}
+
+
+async def test_a_redacted_request_parts_nobody_on_one_side_only(ann: ImUser, ben: ImUser) -> None:
+    asked = await ann.asks(ben)
+    await ben.sees_request(ann)
+    for event in (await ann.stock.messages(asked["room_id"]))["chunk"]:
+        if event["type"] == "m.room.member" and event["state_key"] == ben.user_id:
+            await ann.stock.redacts(asked["room_id"], event["event_id"])
+    await ben.accepts(ann)
+    await ben.sees_friends(ann)
+    await ann.sees_friends(ben)
