@@ -38,7 +38,22 @@ def all_or_nothing(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "object", "maxProperties": 0}]}
 
 
+_NO_ORIGIN = (
+    "events have no origin in the event formats of the room versions: the handshakes' data kept it (MSC3989)"
+)
+
 CORRECTIONS: tuple[Correction, ...] = (
+    *(
+        Correction(f"api/server-server/{place}", _NO_ORIGIN, without_required("origin"))
+        for place in (
+            "definitions/invite_event.yaml#/allOf/0",
+            *(
+                f"{file}.yaml#/paths/~1make_{what}~1{{roomId}}~1{{userId}}/get/responses/200"
+                "/content/application~1json/schema/properties/event"
+                for file, what in (("joins-v1", "join"), ("knocks", "knock"), ("leaving-v1", "leave"))
+            ),
+        )
+    ),
     Correction(
         "api/client-server/rooms.yaml#/paths/~1rooms~1{roomId}~1state~1{eventType}~1{stateKey}/get/responses/200"
         "/content/application~1json/schema",

@@ -70,6 +70,10 @@ class Network:
             answer = await self._within(request.timeout_ms / 1000, Connection(door, "10.9.0.1"), message)
         except (ConnectionError, ConnectionClosed) as error:
             raise NoAnswer(f"{request.destination} hung up") from error
+        watch = getattr(door, "watch", None)
+        if watch is not None:
+            # What servers say to one another is held against the specification as well.
+            watch.saw(request.method, request.uri, request.body or b"", answer)
         await self._travel(origin, request)
         if len(answer.body) > request.max_bytes:
             raise AnswerTooLarge(request.max_bytes)
