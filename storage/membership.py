@@ -107,6 +107,17 @@ def list_of_room(txn: Transaction, room_id: str, membership: str) -> list[Member
     ]
 
 
+def some_joined(txn: Transaction, room_id: str, limit: int) -> list[UserID]:
+    """Joined members of a room, at most so many."""
+    rows = txn.all(
+        "SELECT n.value FROM membership m JOIN names n ON n.nid = m.user_name"
+        " WHERE m.room = ? AND m.membership = 'join' LIMIT ?",
+        txn.find_interned(room_id),
+        limit,
+    )
+    return [UserID(str(user)) for (user,) in rows]
+
+
 def is_joined(txn: Transaction, room_id: str, user_id: str) -> bool:
     """Whether the user's current membership of the room is `join`."""
     found = find(txn, room_id, user_id)

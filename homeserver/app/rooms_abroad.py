@@ -15,17 +15,16 @@ from federation.inbound.third_party import BindingEndpoints
 from federation.inbound.transactions import TransactionEndpoints
 from federation.inbound.user_keys import UserKeyEndpoints
 from federation.outbound.sender import FederationSender
-from federation.wire.edus import UserPresence
 from homeserver.app.e2ee import E2ee
 from homeserver.app.e2ee_edus import encryption_edus
 from homeserver.app.federation import Federation
+from homeserver.app.presence_abroad import PresenceAbroad
 from homeserver.app.room_core import RoomCore
 from homeserver.app.rooms import RoomParts, RoomServices
 from homeserver.app.surroundings import Surroundings
 from homeserver.app.users import Users
-from homeserver.ids import RoomID, ServerName, UserID
+from homeserver.ids import RoomID, UserID
 from homeserver.presence.presence import Presence
-from homeserver.presence.states import PresenceState
 from homeserver.rooms.arrival import Arrival
 from homeserver.rooms.backfill import Backfill
 from homeserver.rooms.completing import TemplateSigner
@@ -37,7 +36,6 @@ from homeserver.rooms.handshakes import RemoteHandshakes
 from homeserver.rooms.hosting import Hosting
 from homeserver.rooms.incoming import Incoming
 from homeserver.rooms.invitations import Invitations
-from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.outliers import Outliers
 from homeserver.rooms.outside import OutsideMemberships
 from homeserver.rooms.past import Past
@@ -49,7 +47,6 @@ from homeserver.rooms.server_visibility import ServerVisibility
 from homeserver.rooms.spaces import Spaces
 from homeserver.rooms.told import RoomTelling
 from homeserver.rooms.turns import Turns
-from homeserver.sync.presence_section import SMALL_ROOM_MEMBERS
 
 
 class RoomsAbroad:
@@ -210,7 +207,9 @@ class FederationServices:
         self._rooms = rooms
         self._core = core
         self._presence = presence
-        self._clock = clock
+        self._surroundings = surroundings
+        self._server_name = server_name
+        self._presence_abroad: PresenceAbroad | None = None
 
     def handlers(self) -> list[object]:
         """The endpoints, for the router."""
@@ -223,20 +222,11 @@ class FederationServices:
             sender.typing_changed(room_id, user_id, typing=is_typing)
 
         self._rooms.typing.subscribe(tell_typing)
-        self._presence.subscribe(lambda user_id, state: self._tell_presence(sender, user_id, state))
+        self._presence_abroad = PresenceAbroad(
+            self._surroundings, self._core.rooms, self._presence, sender, server_name=self._server_name
+        )
 
-    def _tell_presence(self, sender: FederationSender, user_id: UserID, state: PresenceState) -> None:
-        servers: set[ServerName] = set()
-
-        def visit(room: LiveRoom) -> None:
-            # As for local users: in larger rooms it would cost more than all messages, and tell strangers.
-            if len(room.joined) <= SMALL_ROOM_MEMBERS and room.is_joined(user_id):
-                servers.update(room.joined_servers)
-
-        self._core.rooms.each(visit)
-        if servers:
-            ago_ms = max(0, self._clock.now_ms() - state.last_active_ms) if state.last_active_ms else None
-            sender.presence_changed(
-                UserPresence(user_id, state.presence, ago_ms, state.currently_active, state.status_msg),
-                servers,
-            )
+    def stop(self) -> None:
+        """Tell nobody anything any more."""
+        if self._presence_abroad is not None:
+            self._presence_abroad.stop()

@@ -85,6 +85,7 @@ class Homeserver:
 
     async def stop(self) -> None:
         """Finish what is in flight and let go of the database. Nobody listens any more by now."""
+        self.services.federation.stop()
         await self._sender.stop()
         await self.services.stop()
         await self.surroundings.tasks.drain(DRAIN_S)
