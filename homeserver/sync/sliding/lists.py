@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ from storage import account_data
 from storage.database import Database
 from storage.transaction import Transaction
 
+REMEMBERED = 10_000
 SHOWN = frozenset({"join", "invite", "knock"})
 
 
@@ -38,10 +40,12 @@ class RoomLists:
         self._db = db
         self._rooms = rooms
         self._stripped = stripped
+        self._directs: OrderedDict[UserID, tuple[int, frozenset[str]]] = OrderedDict()
+        """The direct rooms of users, as of the place where their account data last changed."""
 
     async def choose(self, feed: Feed, request: SlidingRequest, progress: Progress) -> Chosen:
         """The rooms in windows and subscriptions."""
-        chosen = Chosen(directs=await self._db.read(_direct_rooms, feed.user_id))
+        chosen = Chosen(directs=await self._direct_rooms(feed))
         ordered = self._ordered(feed, progress)
         for name, wanted in request.lists.items():
             rooms = await self._filtered(feed, ordered, wanted.filters, chosen.directs)
@@ -56,6 +60,16 @@ class RoomLists:
             if room_id in feed.rooms or (room is not None and room.history_visibility == "world_readable"):
                 self._add(chosen, room_id, config)
         return chosen
+
+    async def _direct_rooms(self, feed: Feed) -> frozenset[str]:
+        known = self._directs.get(feed.user_id)
+        if known is None or known[0] != feed.account_data:
+            # What changes while this reads is read again.
+            known = (feed.account_data, await self._db.read(_direct_rooms, feed.user_id))
+            self._directs[feed.user_id] = known
+            while len(self._directs) > REMEMBERED:
+                self._directs.popitem(last=False)
+        return known[1]
 
     @staticmethod
     def _add(chosen: Chosen, room_id: RoomID, config: RoomConfig) -> None:
