@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import structlog
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint
@@ -21,6 +22,8 @@ from zope.interface import implementer
 
 from homeserver.http.gate.addresses import AddressPolicy
 from homeserver.http.gate.tls import TlsCreator
+
+_log = structlog.get_logger(__name__)
 
 CONNECT_TIMEOUT_S = 10.0
 
@@ -101,5 +104,10 @@ class _PermittedOnly:
         self.resolutionComplete = inner.resolutionComplete
 
     def addressResolved(self, address: Any) -> None:
-        if isinstance(address, IPv4Address | IPv6Address) and self._permits(address.host):
+        if not isinstance(address, IPv4Address | IPv6Address):
+            return
+        if self._permits(address.host):
             self._address_resolved(address)
+        else:
+            # Whoever asked is told as if there were no such host; the operator may want to know better.
+            _log.info("an address is not to be reached: see ip_range_blacklist", address=address.host)

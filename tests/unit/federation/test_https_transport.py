@@ -23,6 +23,7 @@ from homeserver.http.gate.tls import Trust
 from homeserver.ids import ServerName
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.random import Randomness
+from tests.conftest import Logged
 from tests.fixtures.reactor import VirtualReactor
 from tests.harness.certificates import Authority, over_tls
 from tests.unit.http.outside import Outside
@@ -215,13 +216,14 @@ async def test_certificates_of_a_laboratory_are_taken_as_they_are(world: World) 
 
 
 @pytest.mark.parametrize("name", ["10.0.0.1", "inward.test", "[fc00::1]", "[::ffff:10.0.0.1]"])
-async def test_nobody_sends_us_inward(world: World, name: str) -> None:
+async def test_nobody_sends_us_inward(world: World, name: str, logged: Logged) -> None:
     world.outside.names["inward.test"] = ["10.0.0.1", "fc00::1"]
     for address in ("10.0.0.1", "fc00::1", "::ffff:10.0.0.1"):
         world.machine(address, "inward.test", "10.0.0.1")
     with pytest.raises(NoAnswer):
         await world.ask(name)
     assert world.outside.connected == []
+    assert any("ip_range_blacklist" in entry["event"] for entry in logged.entries)
 
 
 INWARD = (
