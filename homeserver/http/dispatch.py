@@ -111,14 +111,16 @@ def _admit(who: Any, request: Request, route: Route, limiter: RateLimiter) -> Aw
     pending = limiter.check(limit.name, key)
     if not limit.also_by_address or key == request.client_address:
         return pending
-    by_address = limiter.check(f"{limit.name}_address", request.client_address)
-    return by_address if pending is None else _both(pending, by_address)
+    if pending is not None:
+        return _then_by_address(pending, limit.name, request.client_address, limiter)
+    return limiter.check(f"{limit.name}_address", request.client_address)
 
 
-async def _both(one: Awaitable[None], other: Awaitable[None] | None) -> None:
-    await one
-    if other is not None:
-        await other
+async def _then_by_address(pending: Awaitable[None], name: str, address: str, limiter: RateLimiter) -> None:
+    await pending
+    by_address = limiter.check(f"{name}_address", address)
+    if by_address is not None:
+        await by_address
 
 
 def _call(who: Any, request: Request, route: Route, values: list[str]) -> Any:

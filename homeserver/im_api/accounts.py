@@ -116,7 +116,9 @@ class AccountEndpoints:
     async def register_account(self, body: RegisterBody) -> dict[str, Any]:
         """Make an account, and log in to it."""
         if body.phone is not None:
-            raise InvalidParam("phone: this server cannot check numbers; an administrator can add one")
+            raise InvalidParam(
+                "phone: a number is proved by `auth` (m.login.msisdn), where the server offers that"
+            )
         person = NewPerson(body.username, body.password, body.nickname, body.email, body.code)
         session = sliding(body.device_id, body.device_name)
         return _begun(await self._signing_up.register(person, session, body.auth))

@@ -104,8 +104,8 @@ class OpenRegistration:
             raise MissingParam("password is missing")
         if wish.password is not None:
             self._registration.check_strength(wish.password)
-        left = [[one for one in flow if one not in (stage, DUMMY)] for flow in self._policy.flows()]
-        if [] in left:
+        left = [[one for one in flow if one != stage] for flow in self._policy.flows()]
+        if auth is None and any(set(flow) <= {DUMMY} for flow in left):
             return user_id, await self._make(user_id, wish, await _results(stage, prove))
         async with self._auth.proven(
             "POST /register", left, auth, description="register an account"

@@ -19,6 +19,7 @@ from tests.fixtures.databases import Engine
 from tests.fixtures.reactor import VirtualReactor
 from tests.harness.client import Client
 from tests.harness.configuration import PASSWORD
+from tests.harness.im_user import im_call
 from tests.harness.refusals import refused
 from tests.harness.server import Server
 from tests.unit.http.outside import Outside
@@ -163,3 +164,19 @@ async def test_a_gateway_that_does_not_take_it(server: Server, gateway: Gateway)
     gateway.status = 503
     with refused("M_UNKNOWN", 502):
         await asks(server.client(), "register")
+
+
+async def test_a_number_is_proved_to_the_im_api(server: Server, gateway: Gateway) -> None:
+    client = server.client()
+    sid = await asks(client, "register")
+    body = {"username": "alice", "password": PASSWORD}
+    auth = {key: value for key, value in proof(sid, "").items() if key != "session"}
+    with refused("M_UNAUTHORIZED", 401):
+        await im_call(client, "POST", "/auth/register", {**body, "auth": auth})
+    await confirms(server, gateway)
+    client.access_token = (await im_call(client, "POST", "/auth/register", {**body, "auth": auth}))[
+        "access_token"
+    ]
+    assert (await im_call(client, "GET", "/users/me"))["phones"] == ["447700900001"]
+    login = {"type": "password", "identifier": {"phone": "+447700900001"}, "password": PASSWORD}
+    assert (await im_call(server.client(), "POST", "/auth/login", login))["user_id"] == "@alice:one.test"

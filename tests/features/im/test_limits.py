@@ -16,6 +16,8 @@ from homeserver.runtime.clock import Clock
 from homeserver.runtime.notifier import Notifier
 from homeserver.runtime.tasks import Tasks
 from storage.redis_store import RedisStore
+from tests.fixtures.databases import Engine
+from tests.fixtures.reactor import VirtualReactor
 from tests.fixtures.redis import RedisServer, redis_server
 from tests.harness.configuration import PASSWORD
 from tests.harness.fixtures import ServerFactory
@@ -150,3 +152,17 @@ async def test_friend_requests_are_thirty_a_day(make_server: ServerFactory) -> N
     await ann.asks(ben)
     with refused("M_LIMIT_EXCEEDED", 429):
         await ann.asks(ben)
+
+
+async def test_users_and_addresses_are_counted_in_redis(
+    reactor: VirtualReactor, engine: Engine, store: RedisStore
+) -> None:
+    rate = {"per_second": 0.001, "burst_count": 3}
+    server = Server(reactor, engine, enable_rate_limits=True, rc_im=rate, rc_im_users_per_address=1)
+    server.shared = store
+    await server.starts()
+    ann, ben = [ImUser(one) for one in await server.users("ann", "ben")]
+    assert await passed(server, 2, partial(ann.call, "GET", "/users/me")) == 2
+    # One is left at this address, whosever it is.
+    assert await passed(server, 3, partial(ben.call, "GET", "/users/me")) == 1
+    await server.stops()
