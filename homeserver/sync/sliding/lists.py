@@ -20,6 +20,8 @@ from storage.transaction import Transaction
 
 REMEMBERED = 10_000
 SHOWN = frozenset({"join", "invite", "knock"})
+NEVER_THERE = frozenset({None, "invite", "knock"})
+"""What those were before they were put out who had never been in the room."""
 
 
 @dataclass(slots=True)
@@ -83,10 +85,9 @@ class RoomLists:
         def is_shown(room_id: RoomID, view: RoomView) -> bool:
             if view.membership in SHOWN:
                 return True
-            if view.sender != feed.user_id:
-                # Kicked or banned; who was banned without ever having been there knows nothing of the room.
-                return view.membership == "leave" or view.previous is not None or room_id in progress.rooms
-            return room_id in progress.rooms
+            # Who was kicked or banned is told; who was never there, or left by themselves, knows what they need.
+            was_put_out = view.sender != feed.user_id and view.previous not in NEVER_THERE
+            return was_put_out or room_id in progress.rooms
 
         shown = [room_id for room_id, view in feed.rooms.items() if is_shown(room_id, view)]
         shown.sort(key=lambda room_id: feed.rooms[room_id].last_event, reverse=True)

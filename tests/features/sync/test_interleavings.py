@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from tests.features.e2ee.people import crypto_of
 from tests.features.sync.followers import Follower, Listener, Poller, Slider, SyncFollower
-from tests.fixtures.databases import SqliteEngine, schema_image
+from tests.fixtures.databases import Engine, PostgresServer, SqliteEngine, schema_image
 from tests.fixtures.reactor import VirtualReactor
 from tests.harness.client_state import ClientState
 from tests.harness.refusals import Refused
@@ -254,6 +254,15 @@ async def _played(server: Server, play: list[list[tuple[Any, ...]]]) -> None:
     await stage.ends()
 
 
+def _runs(reactor: VirtualReactor, engine: Engine, play: list[list[tuple[Any, ...]]]) -> None:
+    server = Server(reactor, engine, seed="play", enable_rate_limits=False)
+    reactor.drive(server.starts())
+    try:
+        reactor.drive(_played(server, play))
+    finally:
+        reactor.drive(server.stops())
+
+
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(play=plays)
 def test_every_follower_ends_with_the_same(
@@ -261,9 +270,16 @@ def test_every_follower_ends_with_the_same(
 ) -> None:
     path = tmp_path_factory.mktemp("play") / "play.db"
     path.write_bytes(schema_image())
-    server = Server(reactor, SqliteEngine(str(path)), seed="play", enable_rate_limits=False)
-    reactor.drive(server.starts())
+    _runs(reactor, SqliteEngine(str(path)), play)
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@given(play=plays)
+def test_it_does_so_on_postgresql(
+    reactor: VirtualReactor, postgres_server: PostgresServer, play: list[list[tuple[Any, ...]]]
+) -> None:
+    lent = postgres_server.lend()
     try:
-        reactor.drive(_played(server, play))
+        _runs(reactor, lent, play)
     finally:
-        reactor.drive(server.stops())
+        postgres_server.take_back(lent)

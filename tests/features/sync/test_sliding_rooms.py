@@ -174,6 +174,21 @@ async def test_an_invitation_that_was_declined_is_taken_away(alice: User, bob: U
     assert room not in fresh["rooms"]
 
 
+async def test_who_was_never_there_is_not_told_of_being_put_out(
+    server: Server, alice: User, bob: User
+) -> None:
+    banned, rescinded = await alice.creates_room(), await alice.creates_room(inviting=bob)
+    invited = await slides(bob, window())
+    assert list(invited["rooms"]) == [rescinded]
+    await alice.bans(banned, bob)
+    await alice.kicks(rescinded, bob)
+    told = await slides(bob, window(), pos=invited["pos"])
+    assert list(told["rooms"]) == [rescinded]
+    assert (await slides(bob, window()))["rooms"] == {}
+    await server.restarts()
+    assert (await slides(bob, window()))["rooms"] == {}
+
+
 FILTERS: list[tuple[dict[str, Any], list[str]]] = [
     ({"is_dm": True}, ["direct"]),
     ({"is_encrypted": True}, ["secret"]),
