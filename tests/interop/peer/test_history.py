@@ -7,6 +7,7 @@ import pytest
 from tests.harness.client import segment
 from tests.harness.refusals import refused
 from tests.interop.peer.people import Person
+from tests.interop.peer.test_rooms import they_agree, they_meet
 
 
 async def everything_said(person: Person, room: str) -> list[str]:
@@ -108,3 +109,31 @@ async def test_rooms_and_aliases_are_looked_up_across(host: Person, guest: Perso
     await host.request("DELETE", f"/directory/room/{segment(alias)}")
     with refused("M_NOT_FOUND", 404):
         await guest.request("GET", f"/directory/room/{segment(alias)}")
+
+
+@pytest.mark.parametrize("version", ["6", "11", "12"])
+async def test_who_comes_back_finds_the_room_as_it_is(host: Person, guest: Person, version: str) -> None:
+    """The guest's server was out of the room while it changed, and knows how it once was."""
+    room = await they_meet(host, guest, version)
+    await guest.says(room, "goodbye")
+    await host.sees(room, "goodbye")
+    await guest.leaves(room)
+    await guest.sees(room, membership="leave")
+    await host.sees(room, member={guest: "leave"})
+    other = await host.place.user("other")
+    await other.joins(room)
+    regretted = await other.says(room, "in haste")
+    await other.redacts(room, regretted)
+    for number in range(15):
+        await other.says(room, f"meanwhile {number}")
+    await host.sets(room, "m.room.name", {"name": "Coffee"})
+    await other.leaves(room)
+    await guest.joins(room, via=[host.place.name])
+    await host.sees(room, member={guest: "join"})
+    await they_agree(room, host, guest)
+    assert (await guest.state(room, "m.room.name"))["name"] == "Coffee"
+    assert other.user_id not in await guest.members(room, membership="join")
+    await knows_all(guest, room, {"goodbye"} | {f"meanwhile {number}" for number in range(15)})
+    assert "in haste" not in await everything_said(guest, room)
+    await guest.says(room, "hello again")
+    await host.sees(room, "hello again")
