@@ -12,6 +12,9 @@ from typing import NamedTuple
 
 from homeserver.ids import RoomID, UserID
 
+OVERHEAD_BYTES = 600
+"""What a fragment costs beside its bytes: its key, the set of its authors, its place among the others."""
+
 
 class FragmentKey(NamedTuple):
     """What a fragment depends on. `since` is -1 for a first look; `filter` names what the filter does."""
@@ -48,9 +51,9 @@ class Fragments:
     def keep(self, key: FragmentKey, fragment: Fragment) -> None:
         old = self._fragments.pop(key, None)
         if old is not None:
-            self._bytes -= len(old.json) + 200
+            self._bytes -= len(old.json) + OVERHEAD_BYTES
         self._fragments[key] = fragment
-        self._bytes += len(fragment.json) + 200
+        self._bytes += len(fragment.json) + OVERHEAD_BYTES
         while self._bytes > self._memory_bytes:
             _, old = self._fragments.popitem(last=False)
-            self._bytes -= len(old.json) + 200
+            self._bytes -= len(old.json) + OVERHEAD_BYTES
