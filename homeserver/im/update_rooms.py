@@ -168,7 +168,7 @@ class RoomUpdates:
         frames = await self._friend(user_id, room_id, view.since)
         if frames:
             update.frames += frames
-        elif view.membership == "invite":
+        elif view.membership == "invite" and not self._has_come(room_id, user_id):
             frame = update_frames.invitation(room_id, await self._stripped.of(room_id, user_id), user_id)
             if frame["room_type"] in (None, GROUP):
                 update.frames.append((view.since, frame))
@@ -176,6 +176,11 @@ class RoomUpdates:
             member = {"user_id": user_id, "membership": view.membership, "by": view.sender}
             update.frames.append((view.since, {"type": "group.member", "gid": room_id, **member}))
         return update
+
+    def _has_come(self, room_id: RoomID, user_id: UserID) -> bool:
+        """Whether an invitation has been accepted meanwhile, as those to moments are at once."""
+        room = self._rooms.find(room_id)
+        return room is not None and room.is_joined(user_id)
 
     async def _friend(self, user_id: UserID, room_id: RoomID, position: int) -> list[tuple[int, Frame]]:
         await self._follower.settled()
