@@ -103,6 +103,23 @@ async def lists(ann: Somebody, measure: Measure, calls: int, friends: int) -> No
         print(f"{what}: {shown(costs)}", flush=True)
 
 
+async def looks(ann: Somebody, measure: Measure, calls: int, name: str) -> None:
+    """One user, remembered and (since nobody has asked quite so before) not."""
+    found: dict[str, list[tuple[float, float]]] = {"remembered": [], "not": []}
+
+    async def remembered(_number: int) -> None:
+        await ann.ask("GET", f"{IM}/users/{name}")
+
+    async def anew(_number: int) -> None:
+        await ann.ask("GET", f"{IM}/users/{name}?never={time.monotonic_ns()}")
+
+    await measure.each(remembered, 50)
+    for _ in range(ROUNDS):
+        found["remembered"].append(await measure.each(remembered, calls))
+        found["not"].append(await measure.each(anew, calls))
+    print(f"a user: remembered {shown(found['remembered'])}, not {shown(found['not'])}", flush=True)
+
+
 async def sends(ann: Somebody, measure: Measure, calls: int, rooms: Sequence[str]) -> None:
     async def stock(number: int) -> None:
         await ann.send(rooms[number % 50])
@@ -143,6 +160,7 @@ async def main(database: str, friends: int, calls: int, directory: str) -> None:
             print(f"{friends} friends after {time.perf_counter() - began:.0f} s", flush=True)
             measure = Measure(server, with_postgres=postgres is not None)
             await lists(ann, measure, calls, friends)
+            await looks(ann, measure, calls, names[0])
             await sends(ann, measure, calls, rooms)
     finally:
         server.stop()
