@@ -103,6 +103,12 @@ def save_post(txn: Transaction, post: Post) -> None:
     txn.put("im_moments", Post._fields, post, ("room", "ts", "number"))
 
 
+def note_newest(txn: Transaction, room: int) -> None:
+    """Keep the time of a room's newest post with the room."""
+    sql = "UPDATE im_moments_rooms SET newest_ts = (SELECT MAX(ts) FROM im_moments WHERE room = ?) WHERE room = ?"
+    txn.execute(sql, room, room)
+
+
 def remove_redacted(txn: Transaction, room: int) -> None:
     """Forget the posts of a room that have been redacted."""
     txn.execute(
@@ -124,9 +130,12 @@ def joined_heads(txn: Transaction, user_id: str, before: Place, limit: int) -> l
     if user is None:
         return []
     rows = txn.all(
-        "SELECT r.room, (SELECT MAX(p.ts) FROM im_moments p WHERE p.room = r.room AND p.ts <= ?)"
+        # Only of rooms with newer posts than the page's is one looked up.
+        "SELECT r.room, CASE WHEN r.newest_ts <= ? THEN r.newest_ts"
+        " ELSE (SELECT MAX(p.ts) FROM im_moments p WHERE p.room = r.room AND p.ts <= ?) END"
         " FROM membership m JOIN im_moments_rooms r ON r.room = m.room"
-        " WHERE m.user_name = ? AND m.membership = 'join'",
+        " WHERE m.user_name = ? AND m.membership = 'join' AND r.newest_ts IS NOT NULL",
+        before[0],
         before[0],
         user,
     )

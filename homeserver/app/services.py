@@ -145,7 +145,13 @@ class Services:
             config, surroundings, self.users, self.mail, self.im, self.presence, limiter, cache
         )
         self.social = SocialServices(
-            config, surroundings, self.rooms, self.im.follower, self.im.talk.speaking, cache
+            config,
+            surroundings,
+            self.rooms,
+            self.im.follower,
+            self.im.talk.speaking,
+            self.users.push_rules,
+            cache,
         )
         self.realtime = RealtimeServices(
             surroundings,

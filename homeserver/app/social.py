@@ -9,13 +9,14 @@ from homeserver.app.rooms import RoomServices
 from homeserver.app.surroundings import Surroundings
 from homeserver.http.route_cache import RouteCache
 from homeserver.im.acquaintance import Acquaintances
-from homeserver.im.arrivals import Arrivals, Doors, Pasts
+from homeserver.im.arrivals import Arrivals, Doors, Pasts, QuietMoments
 from homeserver.im.calls import Calls
 from homeserver.im.follower import Follower
 from homeserver.im.speaking import Speaking
 from homeserver.im_api.calls import CallEndpoints
 from homeserver.im_api.page import PageEndpoints
 from homeserver.users.account_data import Tags
+from homeserver.users.push_rules import PushRules
 from homeserver.users.turn import TurnCredentials
 
 
@@ -29,13 +30,14 @@ class SocialServices:
         rooms: RoomServices,
         follower: Follower,
         speaking: Speaking,
+        push_rules: PushRules,
         cache: RouteCache,
     ) -> None:
         self._follower = follower
         friends = Acquaintances(surroundings.database, follower)
         tags = Tags(surroundings.database)
         pasts = Pasts(rooms.rooms, rooms.earlier)
-        doors = Doors(rooms.memberships, rooms.stripped, tags, pasts)
+        doors = Doors(rooms.memberships, rooms.stripped, tags, QuietMoments(push_rules), pasts)
         self.arrivals = Arrivals(
             surroundings.database,
             friends,

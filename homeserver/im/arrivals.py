@@ -13,9 +13,9 @@ import structlog
 
 from homeserver.errors import HearthError
 from homeserver.events.event import Event
-from homeserver.ids import RoomID, ServerName, UserID, domain_of
+from homeserver.ids import NAMESPACE, RoomID, ServerName, UserID, domain_of
 from homeserver.im.group_shapes import GROUP
-from homeserver.im.moment_shapes import MOMENTS
+from homeserver.im.moment_shapes import MOMENT, MOMENTS, POST
 from homeserver.rooms.history import Earlier
 from homeserver.rooms.membership import Memberships
 from homeserver.rooms.registry import Rooms
@@ -25,6 +25,7 @@ from homeserver.runtime.clock import Clock, Timer
 from homeserver.runtime.notifier import LogEntry, LogKind
 from homeserver.runtime.tasks import Tasks
 from homeserver.users.account_data import Tags
+from homeserver.users.push_rules import NewRule, PushRules
 from storage import im_arrivals, im_directs
 from storage.database import Database
 
@@ -32,6 +33,13 @@ _log = structlog.get_logger(__name__)
 
 AGAIN_AFTER_S = (1.0, 5.0, 30.0, 120.0, 600.0, 3600.0)
 LAST = "m.lowpriority"
+QUIET = f"{NAMESPACE}moments"
+_ESCAPED = MOMENT.replace(".", "\\.")
+_IS_POST = {
+    "kind": "event_property_is",
+    "key": f"content.{_ESCAPED}.kind",
+    "value": POST,
+}
 
 
 class Friendships(Protocol):
@@ -54,11 +62,32 @@ class Pasts:
             await self._earlier.fetch(room)
 
 
+class QuietMoments:
+    """Keeps posts from ringing phones: one rule for all of them, below those for whoever is mentioned."""
+
+    def __init__(self, rules: PushRules) -> None:
+        self._rules = rules
+
+    async def begin(self, user_id: UserID) -> None:
+        """Have the rule, unless the user has it, perhaps switched off."""
+        present = await self._rules.load(user_id)
+        if all(rule["rule_id"] != QUIET for rule in present["underride"]):
+            await self._rules.set_rule(user_id, "underride", NewRule(QUIET, [], [_IS_POST]))
+
+
 class Doors:
     """How a user gets in, and what is known of the room before."""
 
-    def __init__(self, memberships: Memberships, stripped: StrippedStates, tags: Tags, pasts: Pasts) -> None:
+    def __init__(
+        self,
+        memberships: Memberships,
+        stripped: StrippedStates,
+        tags: Tags,
+        quiet: QuietMoments,
+        pasts: Pasts,
+    ) -> None:
         self._memberships = memberships
+        self._quiet = quiet
         self._pasts = pasts
         self._stripped = stripped
         self._tags = tags
@@ -77,6 +106,7 @@ class Doors:
         """Stock clients list these rooms with the others: let them be at the end."""
         await self.enter(room_id, user_id, author)
         await self._tags.set(user_id, room_id, LAST, {})
+        await self._quiet.begin(user_id)
         await self._pasts.fetch(room_id)
 
 

@@ -75,6 +75,7 @@ class MomentProjection:
             event = Event.from_json(json, version, event_id)
             if is_post(event, author):
                 im_moments.save_post(txn, Post(room, event.origin_server_ts, number, event_id))
+        im_moments.note_newest(txn, room)
 
 
 def audience_of(content: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ MOMENTS = f"{NAMESPACE}moments"
 VISIBILITY = f"{NAMESPACE}visibility"
 MOMENT = f"{NAMESPACE}moment"
 LIKE = "❤️"
+POST = "post"
 
 Audience = Literal["public", "friends", "private"]
 
@@ -68,7 +69,7 @@ def compose(
         raise InvalidParam("geo_uri must be a geo: URI")
     place = "" if location is None else f"📍 {location.name or location.geo_uri.removeprefix('geo:')}"
     body = "\n".join(part for part in (text, place) if part)
-    moment: dict[str, Any] = {"text": text, "media": [one.view() for one in media]}
+    moment: dict[str, Any] = {"kind": POST, "text": text, "media": [one.view() for one in media]}
     if location is not None:
         moment["location"] = {"geo_uri": location.geo_uri, "name": location.name}
     content: dict[str, Any] = {MOMENT: moment, "m.mentions": {"user_ids": list(mentions)} if mentions else {}}

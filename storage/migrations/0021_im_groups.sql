@@ -29,6 +29,8 @@ CREATE TABLE im_moments (
 CREATE TABLE im_moments_rooms (
     room BIGINT PRIMARY KEY,
     author TEXT NOT NULL,
-    visibility TEXT NOT NULL
+    visibility TEXT NOT NULL,
+    -- the time of the newest post, by which a first page finds its rooms
+    newest_ts BIGINT
 );
 CREATE INDEX im_moments_rooms_author ON im_moments_rooms (author);

@@ -235,3 +235,11 @@ async def test_how_far_back_others_see_is_the_authors_choice(
         await ben.call("GET", f"/moments/{old['moment_id']}")
     with refused("M_BAD_JSON", 400):
         await ann.call("PUT", "/users/me/settings", {"moments_range": "a week"})
+
+
+async def test_posts_ring_no_phones_unless_they_mention_somebody(alice: User, bob: User) -> None:
+    await become_friends(alice, bob)
+    room = (await alice.request("POST", "/im/v1/moments", {"text": "quiet"}))["room_id"]
+    await bob.sees(room, "quiet", unread=0)
+    await post(alice, "you there", mentions=[bob.user_id])
+    await bob.sees(room, "quiet", "you there", unread=1, highlights=1)
