@@ -43,6 +43,7 @@ from homeserver.rooms.numbers import EventNumbers
 from homeserver.rooms.policy import RoomPolicies
 from homeserver.sync.presence_section import PresenceAudience, PresenceSection
 from homeserver.sync.sliding.encryption import EncryptionExtension, ToDeviceExtension
+from homeserver.sync.sliding.profiles import ProfilesExtension
 from homeserver.sync.socket import SocketServices
 from homeserver.users.remote_profiles import FederatedProfiles
 
@@ -101,7 +102,11 @@ class Services:
             self.mail.identity,
             limiter,
             extras=[self.e2ee.sections, presence_section],
-            extensions=[ToDeviceExtension(self.e2ee.inboxes), EncryptionExtension(self.e2ee.sections)],
+            extensions=[
+                ToDeviceExtension(self.e2ee.inboxes),
+                EncryptionExtension(self.e2ee.sections),
+                ProfilesExtension(db, self.rooms.rooms, notifier, self.e2ee.sections.changes),
+            ],
         )
         self.features = Features(
             config,

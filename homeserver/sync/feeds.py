@@ -195,6 +195,8 @@ class Feeds:
                 if feed is not None and feed not in feeds:
                     return [*feeds, feed]
             return list(feeds)
+        if kind is LogKind.PROFILE:
+            return self._in_company_of(UserID(entry.user_id or ""))
         if kind is LogKind.RECEIPT and not entry.ref.startswith("m.read.private"):
             return list(self._by_room.get(RoomID(entry.room_id or ""), ()))
         if kind is LogKind.DEVICE_LIST or kind is LogKind.CROSS_SIGNING:
@@ -205,6 +207,16 @@ class Feeds:
             return found if own is None or own in found else [*found, own]
         feed = self._feeds.get(UserID(entry.user_id or ""))
         return [] if feed is None else [feed]
+
+    def _in_company_of(self, user_id: UserID) -> list[Feed]:
+        """The feeds of the user and of those who are in a room with them."""
+        own = self._feeds.get(user_id)
+        found = set() if own is None else {own}
+        for room_id in list(self._by_room if own is None else own.rooms):
+            room = self._rooms.find(room_id)
+            if room is not None and room.is_joined(user_id):
+                found |= self._by_room.get(room_id, set())
+        return list(found)
 
     def _take(self, feed: Feed, entry: LogEntry) -> bool:
         """Move the feed past the entry; whether it concerns the user."""
@@ -223,6 +235,9 @@ class Feeds:
                 view.last_event = max(view.last_event, position)
         elif kind is LogKind.DEVICE_LIST or kind is LogKind.CROSS_SIGNING:
             feed.device_lists = max(feed.device_lists, position)
+        elif kind is LogKind.PROFILE:
+            # Nothing of `/sync` tells of it; whoever slides may have asked for profiles.
+            pass
         elif entry.user_id != feed.user_id:
             return False
         elif kind is LogKind.TO_DEVICE:
