@@ -7,6 +7,9 @@ from typing import Literal
 
 from config.schema import duration_ms, secret, setting
 
+MIN_SECRET_BYTES = 32
+"""As many as the hash that signs has: with fewer, secrets can be guessed from a token."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImConfig:
@@ -30,7 +33,7 @@ class ImConfig:
     token_format: Literal["opaque", "jwt"] = setting(
         "opaque", "What access tokens given out by `/im/v1` are."
     )
-    jwt_secret: str | None = secret("What signs those that are JWTs.")
+    jwt_secret: str | None = secret("What signs those that are JWTs: 32 bytes or more.")
     access_token_lifetime_ms: int = duration_ms(
         "1d", "How long such a token lives; using it prolongs the session.", key="access_token_lifetime"
     )
@@ -54,8 +57,12 @@ class ImConfig:
         return self.token_format == "jwt"  # noqa: S105 - a format's name
 
     def __post_init__(self) -> None:
+        if self.email_code_attempts < 1:
+            raise ValueError("email_code_attempts must be at least 1")
         if self.signs_tokens and not self.jwt_secret:
             raise ValueError("jwt_secret must be set when token_format is jwt")
+        if self.jwt_secret is not None and len(self.jwt_secret.encode()) < MIN_SECRET_BYTES:
+            raise ValueError(f"jwt_secret must have at least {MIN_SECRET_BYTES} bytes")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

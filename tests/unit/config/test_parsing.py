@@ -189,3 +189,16 @@ def test_every_rate_has_a_class_and_none_when_they_are_off() -> None:
     )
     assert classes["joins"] == classes["joins_local"]
     assert parsed(enable_rate_limits=False).rate_limits.classes() == {}
+
+
+@pytest.mark.parametrize(
+    ("im", "said"),
+    [
+        ({"token_format": "jwt"}, "jwt_secret must be set"),
+        ({"token_format": "jwt", "jwt_secret": "too short"}, "at least 32 bytes"),
+        ({"email_code_attempts": 0}, "at least 1"),
+    ],
+)
+def test_what_would_make_tokens_or_codes_worthless_is_refused(im: dict[str, Any], said: str) -> None:
+    with pytest.raises(config.ConfigError, match=said):
+        parsed(im=im)
