@@ -156,7 +156,9 @@ def sharing_changes(
     before = {room for room, row in own.items() if past.is_joined(row, after)}
     now = {room for room, row in own.items() if past.is_joined(row, until)}
     candidates: set[int] = set()
-    for room in before ^ now:
+    # Of those who were out of sight for a while, nobody knows what happened meanwhile.
+    returned = {room for room in before & now if own[room].has_returned(after)}
+    for room in (before ^ now) | returned:
         candidates.update(past.ever_joined(room, after))
     kept = before & now
     if moved_rooms is not None:
@@ -169,7 +171,14 @@ def sharing_changes(
     for candidate, rooms in past.rooms_with(me, candidates):
         shared_before = any(room in before and past.is_joined(row, after) for room, row in rooms.items())
         shared_now = any(room in now and past.is_joined(row, until) for room, row in rooms.items())
-        if shared_now and not shared_before:
+        always = any(
+            room in before & now - returned
+            and past.is_joined(row, after)
+            and past.is_joined(row, until)
+            and not row.has_returned(after)
+            for room, row in rooms.items()
+        )
+        if shared_now and not (shared_before and always):
             gained.add(UserID(txn.interned(candidate)))
         elif shared_before and not shared_now:
             lost.add(UserID(txn.interned(candidate)))
@@ -180,6 +189,11 @@ class _Row(NamedTuple):
     membership: str
     position: int
     event: int
+    joined_at: int
+
+    def has_returned(self, after: int) -> bool:
+        """Whether the user's present stay began after a position."""
+        return self.membership == "join" and self.joined_at > after
 
 
 class _Past:
@@ -191,7 +205,7 @@ class _Past:
     def rooms_of(self, user: int) -> dict[int, _Row]:
         """The user's membership of each room."""
         rows = self._txn.all(
-            "SELECT room, membership, position, event FROM membership WHERE user_name = ?", user
+            "SELECT room, membership, position, event, joined_at FROM membership WHERE user_name = ?", user
         )
         return {int(room): _Row(*row) for room, *row in rows}
 
@@ -202,7 +216,7 @@ class _Past:
             some = numbers[first : first + _AT_ONCE]
             found: dict[int, dict[int, _Row]] = {user: {} for user in some}
             for user, room, *row in self._txn.all(
-                "SELECT m.user_name, m.room, m.membership, m.position, m.event FROM membership m"
+                "SELECT m.user_name, m.room, m.membership, m.position, m.event, m.joined_at FROM membership m"
                 " JOIN membership o ON o.user_name = ? AND o.room = m.room"
                 f" WHERE m.user_name IN ({', '.join('?' * len(some))})",
                 other,

@@ -200,8 +200,12 @@ def _faults_of_events(
         history = _with_all_before(archive.unfetched, before)
         followed = _with_all_before(archive.latest, before)
         for event_id in sorted(before.keys() - archive.flags.keys() - history - set(theirs)):
-            # Nothing that this server has follows it: then only an event that others keep out may be missing.
-            if event_id in followed or event_id not in kept_out:
+            # Nothing that this server has follows it: then an event may be missing that others keep out, or that
+            # goes on from one that this server keeps out.
+            own = {each for each, flags in archive.flags.items() if flags & _KEPT_OUT}
+            if event_id in followed or not (
+                event_id in kept_out or own & _with_all_before([event_id], before)
+            ):
                 has = [other for other, each in archives.items() if event_id in each.flags]
                 faults.append(f"{event_id} is on {', '.join(has)} and not on {name}")
     return faults

@@ -162,6 +162,18 @@ class TestCircles:
         assert "device_lists" not in await alice.syncs()
 
 
+    async def test_whoever_was_out_of_sight_is_asked_for_anew(
+        self, server: Server, alice: User, bob: User
+    ) -> None:
+        room = await together(alice, bob)
+        await alice.syncs()
+        await bob.leaves(room)
+        await alice.invites(room, bob)
+        await bob.joins(room)
+        assert (await alice.syncs())["device_lists"]["changed"] == [bob.user_id]
+        assert "device_lists" not in await alice.syncs()
+
+
 class TestChangesBetween:
     async def test_the_same_as_sync_would_have_told(
         self, server: Server, alice: User, bob: User, carol: User
