@@ -5,9 +5,10 @@ What travels are the very bytes of HTTP; a link may be cut, slow or lossy.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionClosed
 
 from federation.outbound.transport import RemoteRequest
@@ -24,18 +25,27 @@ Fault = Callable[[ServerName, RemoteRequest], float]
 """How long (s) a request takes to arrive, or its answer to come back; negative if it is lost."""
 
 
+Impostor = Callable[[ServerName, RemoteRequest], Coroutine[Any, Any, Answer]]
+"""Answers requests in the name of a server, as it likes."""
+
+
 class Network:
     """Knows every server's door."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._doors: dict[str, Door] = {}
+        self._impostors: dict[str, Impostor] = {}
         self._cuts: set[frozenset[str]] = set()
         self.fault: Fault | None = None
         self.requests: list[tuple[str, RemoteRequest]] = []
 
     def plug_in(self, name: str, door: Door) -> None:
         self._doors[name] = door
+
+    def pretend(self, name: str, impostor: Impostor) -> None:
+        """Have something else than a whole server answer for a name."""
+        self._impostors[name] = impostor
 
     def unplug(self, name: str) -> None:
         self._doors.pop(name, None)
@@ -61,6 +71,9 @@ class Network:
         """Bring a request to its server, and the answer back."""
         self.requests.append((origin, request))
         await self._travel(origin, request)
+        impostor = self._impostors.get(request.destination)
+        if impostor is not None:
+            return await self._ask(impostor, origin, request)
         door = self._doors.get(request.destination)
         if door is None:
             raise NoAnswer(f"{request.destination} does not answer")
@@ -82,6 +95,21 @@ class Network:
         sink = request.open_sink(Answer(answer.status, answer.headers))
         sink(answer.body)
         return Answer(answer.status, answer.headers)
+
+    async def _ask(self, impostor: Impostor, origin: ServerName, request: RemoteRequest) -> Answer:
+        """What an impostor says, if it says anything in time and no more than may be read."""
+        answering = Deferred.fromCoroutine(impostor(origin, request))
+        timer = self._clock.call_later(request.timeout_ms / 1000, answering.cancel)
+        try:
+            answer = await answering
+        except CancelledError as error:
+            raise NoAnswer(f"{request.destination} takes too long") from error
+        finally:
+            if timer.active():
+                timer.cancel()
+        if len(answer.body) > request.max_bytes:
+            raise AnswerTooLarge(request.max_bytes)
+        return answer
 
     async def _within(self, timeout_s: float, connection: Connection, message: bytes) -> Any:
         """The answer, unless that takes too long: a server that dies answers nobody."""

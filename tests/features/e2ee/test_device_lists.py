@@ -161,7 +161,6 @@ class TestCircles:
         await bob.sets_profile("displayname", "Robert")
         assert "device_lists" not in await alice.syncs()
 
-
     async def test_whoever_was_out_of_sight_is_asked_for_anew(
         self, server: Server, alice: User, bob: User
     ) -> None:
