@@ -20,7 +20,7 @@ from tests.harness.client import Client, segment
 from tests.harness.im_user import ImUser, im_call
 from tests.harness.server import Server
 
-EXAMPLES = 5
+EXAMPLES = 4
 ENDS_THE_SESSION = {"log_out", "delete_me", "end_session"}
 WAITS = {"get_updates", "connect_socket"}
 STREAMS = {"upload_media"}
