@@ -49,6 +49,9 @@ export function chatView(main, id) {
   });
   // Pictures take their place when they have come.
   log.addEventListener("load", () => { if (atEnd) toEnd(); }, true);
+  // A keyboard on the screen makes the page lower.
+  const size = new ResizeObserver(() => { if (atEnd) toEnd(); });
+  size.observe(log);
   const input = h("textarea", { rows: 1, placeholder: "Message", "aria-label": "Message", enterkeyhint: "send" });
   const file = h("input", { type: "file", accept: "image/*", hidden: true, onchange: async () => {
     for (const one of file.files) {
@@ -159,7 +162,7 @@ export function chatView(main, id) {
       cs("POST", `/rooms/${enc(id)}/receipt/m.read/${enc(last.event_id)}`, {}).catch(() => {});
     }
   }
-  return { draw };
+  return { draw, close: () => size.disconnect() };
 }
 
 function composed(text, kind, event) {
