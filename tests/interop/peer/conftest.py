@@ -14,7 +14,7 @@ from tests.harness.process import ServerProcess, free_port
 from tests.harness.watch import Watch
 from tests.interop.peer.certificates import Certificates, make_certificates
 from tests.interop.peer.people import ANSWERS_WITHIN_S, Person, Place, Unjudged
-from tests.interop.peer.synapse import SynapseProcess, installed_synapse
+from tests.interop.peer.synapse import UNLIMITED, SynapseProcess, installed_synapse, no_limits
 
 
 class AsyncioReactor:
@@ -75,6 +75,7 @@ def make_hearth(directory: Path, certificates: Certificates) -> ServerProcess:
         ip_range_whitelist=["127.0.0.0/8", "::1/128"],
         trusted_key_servers=[],
         allow_public_rooms_over_federation=True,
+        **limits_for_servers_only(),
         federation={"destination_min_retry_interval": "1s", "destination_max_retry_interval": "1s"},
     )
 
@@ -87,6 +88,19 @@ def hearth_process(
     process.start()
     yield process
     process.stop()
+
+
+def limits_for_servers_only() -> dict[str, Any]:
+    """People do what they like; other servers are as limited as they are by default."""
+    of_synapse_only = ("rc_key_requests", "rc_federation")
+    own = ("rc_other", "rc_search", "rc_im", "rc_im_login", "rc_friend_requests")
+    limits = {name: limit for name, limit in no_limits().items() if name not in of_synapse_only}
+    return {
+        **limits,
+        **dict.fromkeys(own, UNLIMITED),
+        "rc_im_users_per_address": 1000,
+        "enable_rate_limits": True,
+    }
 
 
 @pytest.fixture(scope="session")

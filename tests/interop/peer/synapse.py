@@ -22,7 +22,7 @@ from tests.interop.peer.certificates import Certificates
 REQUIREMENT = os.environ.get("HEARTH_PEER_SYNAPSE", "matrix-synapse==1.163.2")
 CACHE = Path(__file__).parents[3] / ".cache" / "synapse"
 INSTALLS_WITHIN_S = 500
-_UNLIMITED = {"per_second": 100_000, "burst_count": 100_000}
+UNLIMITED = {"per_second": 100_000, "burst_count": 100_000}
 
 
 def installed_synapse() -> Path:
@@ -48,6 +48,8 @@ def installed_synapse() -> Path:
             text=True,
             timeout=INSTALLS_WITHIN_S,
         )
+        if done.returncode != 0:
+            shutil.rmtree(place)
         assert done.returncode == 0, f"{REQUIREMENT} cannot be installed:\n{done.stdout}\n{done.stderr}"
         (place / "complete").touch()
     return python
@@ -128,22 +130,23 @@ class SynapseProcess(ServerProcess):
                 "destination_max_retry_interval": "1s",
                 "destination_retry_multiplier": 1,
             },
-            **_no_limits(),
+            **no_limits(),
         }
 
 
-def _no_limits() -> dict[str, Any]:
+def no_limits() -> dict[str, Any]:
+    """Settings that let people do what they like, and other servers too."""
     each = (
         "rc_message", "rc_registration", "rc_admin_redaction", "rc_joins_per_room", "rc_3pid_validation",
         "rc_third_party_invite", "rc_media_create", "rc_room_creation", "rc_delayed_event_mgmt", "rc_key_requests",
         "rc_reports", "rc_user_directory", "rc_registration_token_validity",
     )  # fmt: skip
     return {
-        **dict.fromkeys(each, _UNLIMITED),
-        "rc_login": dict.fromkeys(("address", "account", "failed_attempts"), _UNLIMITED),
-        "rc_joins": dict.fromkeys(("local", "remote"), _UNLIMITED),
-        "rc_invites": dict.fromkeys(("per_room", "per_user", "per_issuer"), _UNLIMITED),
-        "rc_presence": {"per_user": _UNLIMITED},
+        **dict.fromkeys(each, UNLIMITED),
+        "rc_login": dict.fromkeys(("address", "account", "failed_attempts"), UNLIMITED),
+        "rc_joins": dict.fromkeys(("local", "remote"), UNLIMITED),
+        "rc_invites": dict.fromkeys(("per_room", "per_user", "per_issuer"), UNLIMITED),
+        "rc_presence": {"per_user": UNLIMITED},
         "rc_federation": {
             "window_size": 1000,
             "sleep_limit": 10_000,
