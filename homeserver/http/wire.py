@@ -15,7 +15,7 @@ from homeserver.http.responses import JSON, Answer, Empty, HtmlResponse, RawJson
 CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS, PATCH, HEAD",
-    "Access-Control-Allow-Headers": "X-Requested-With, Content-Type, Authorization",
+    "Access-Control-Allow-Headers": "X-Requested-With, Content-Type, Authorization, Idempotency-Key",
 }
 """On every answer, so that clients may run in browsers.
 

@@ -36,6 +36,8 @@ class StoredOwnData:
         self._db = db
         self._rules = rules
         self._ignored: OrderedDict[UserID, frozenset[UserID]] = OrderedDict()
+        # Moves with every change of a list: what was read while one changed is not remembered.
+        self._generation = 0
         notifier.subscribe(self._on_entries)
 
     def ignored(self, user_id: UserID) -> frozenset[UserID] | None:
@@ -46,11 +48,13 @@ class StoredOwnData:
         known = self._ignored.get(user_id)
         if known is not None:
             return known
+        generation = self._generation
         content = await self._db.read(rows.find, user_id, None, IGNORED)
         ignored = _ignored_users(content)
-        self._ignored[user_id] = ignored
-        while len(self._ignored) > REMEMBERED:
-            self._ignored.popitem(last=False)
+        if generation == self._generation:
+            self._ignored[user_id] = ignored
+            while len(self._ignored) > REMEMBERED:
+                self._ignored.popitem(last=False)
         return ignored
 
     async def account_data(self, request: SyncRequest) -> tuple[list[bytes], dict[RoomID, list[bytes]]]:
@@ -89,6 +93,7 @@ class StoredOwnData:
     def _on_entries(self, entries: Sequence[LogEntry]) -> None:
         for entry in entries:
             if entry.kind is LogKind.ACCOUNT_DATA and entry.ref == IGNORED:
+                self._generation += 1
                 self._ignored.pop(UserID(entry.user_id or ""), None)
 
 
