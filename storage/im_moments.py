@@ -124,8 +124,8 @@ Place = tuple[int, int]
 """The time and number of a post: a page begins with the next older one."""
 
 
-def joined_heads(txn: Transaction, user_id: str, before: Place, limit: int) -> list[int]:
-    """Of the moments rooms that the user has joined, those with the newest posts before a place."""
+def newest_joined(txn: Transaction, user_id: str, before: Place, limit: int) -> list[Post]:
+    """The newest posts before a place in the moments rooms that the user has joined."""
     user = txn.find_interned(user_id)
     if user is None:
         return []
@@ -140,11 +140,25 @@ def joined_heads(txn: Transaction, user_id: str, before: Place, limit: int) -> l
         user,
     )
     heads = sorted(((head, room) for room, head in rows if head is not None), reverse=True)
-    if len(heads) <= limit:
-        return [room for _, room in heads]
-    # Several rooms may have their newest post at the same time as the last one.
+    if len(heads) < limit:
+        return newest(txn, [room for _, room in heads], before, limit)
+    # So many rooms have a post as new as this or newer: if it is still to be shown, nothing older is among the newest.
     least = heads[limit - 1][0]
-    return [room for head, room in heads if head >= least]
+    rooms = [room for head, room in heads if head >= least]
+    posts = txn.all(
+        f"SELECT room, ts, number, event_id FROM im_moments WHERE room IN ({', '.join('?' * len(rooms))})"
+        " AND ts >= ? AND (ts < ? OR (ts = ? AND number < ?)) ORDER BY ts DESC, number DESC LIMIT ?",
+        *rooms,
+        least,
+        before[0],
+        before[0],
+        before[1],
+        limit,
+    )
+    if len(posts) < limit:
+        # Some of those were seen on the page before, at this very time.
+        return newest(txn, [room for _, room in heads], before, limit)
+    return [Post(*row) for row in posts]
 
 
 def newest(txn: Transaction, rooms: Sequence[int], before: Place, limit: int) -> list[Post]:

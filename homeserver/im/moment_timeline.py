@@ -83,14 +83,13 @@ class MomentTimeline:
 
 def _posts(txn: Transaction, viewer: UserID, author: UserID | None, before: Place, limit: int) -> list[Post]:
     if author is None:
-        rooms = moment_rows.joined_heads(txn, viewer, before, limit)
-    else:
-        rooms = [
-            room.room
-            for room in moment_rows.rooms_of(txn, author)
-            # What is public is world-readable; the rest is for members.
-            if room.visibility == "public" or membership.is_joined(txn, room.room_id, viewer)
-        ]
+        return moment_rows.newest_joined(txn, viewer, before, limit)
+    rooms = [
+        room.room
+        for room in moment_rows.rooms_of(txn, author)
+        # What is public is world-readable; the rest is for members.
+        if room.visibility == "public" or membership.is_joined(txn, room.room_id, viewer)
+    ]
     return moment_rows.newest(txn, rooms, before, limit)
 
 
