@@ -73,6 +73,10 @@ class UnknownToken(MatrixError):
         super().__init__(error, soft_logout=soft_logout)
 
 
+class AccountEnded(UnknownToken):
+    """The session has ended with the account."""
+
+
 class Unauthorized(MatrixError):
     status = 401
     errcode = "M_UNAUTHORIZED"

@@ -17,7 +17,15 @@ from typing import Any, Protocol
 import msgspec
 from twisted.internet.defer import Deferred
 
-from homeserver.errors import BadJson, HearthError, MatrixError, NotJson, UnknownToken, UserLocked
+from homeserver.errors import (
+    AccountEnded,
+    BadJson,
+    HearthError,
+    MatrixError,
+    NotJson,
+    UnknownToken,
+    UserLocked,
+)
 from homeserver.events.filters import Filter
 from homeserver.http.body import parse_object
 from homeserver.http.refusals import as_told
@@ -277,7 +285,7 @@ class SocketSession:
 
     def _refuse(self, refusal: MatrixError) -> None:
         code = CLOSE_FAILED
-        if isinstance(refusal, UserLocked):
+        if isinstance(refusal, UserLocked | AccountEnded):
             code = CLOSE_ACCOUNT
         elif isinstance(refusal, UnknownToken):
             code = CLOSE_TOKEN_REVOKED

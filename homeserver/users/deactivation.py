@@ -11,6 +11,7 @@ from typing import Protocol
 from homeserver.errors import NotFound
 from homeserver.ids import UserID
 from homeserver.runtime.notifier import LogKind
+from homeserver.users import session_events
 from homeserver.users.sessions import Sessions
 from storage import account_data, filters, profiles, push_rules, threepids, tokens, users
 from storage.database import Database
@@ -81,6 +82,7 @@ class Deactivation:
         users.update(
             txn, user_id, deactivated=True, erased=account.is_erased or erase, password_hash=None, admin=False
         )
+        session_events.log_gone(txn, user_id)
         self._sessions.end_all_in(txn, user_id, None)
         tokens.delete_short_of_user(txn, user_id)
         threepids.delete_of_user(txn, user_id)

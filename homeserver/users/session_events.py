@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from homeserver.errors import MatrixError, UnknownToken, UserLocked
+from homeserver.errors import AccountEnded, MatrixError, UnknownToken, UserLocked
 from homeserver.ids import DeviceID, UserID
 from homeserver.runtime.notifier import LogEntry, LogKind, Notifier
 from storage.transaction import Transaction
 
 _ALL_ENDED = "ended"
 _LOCKED = "locked"
+_GONE = "gone"
 _DEVICE_ENDED = "ended:"
 _CHANGED = "changed"
 
@@ -33,9 +34,12 @@ class SessionEvent:
     device_id: DeviceID | None
     has_ended: bool
     is_locked: bool = False
+    is_gone: bool = False
 
     def refusal(self) -> MatrixError:
         """What whoever waits for such a session is told: a locked account's come back, others do not."""
+        if self.is_gone:
+            return AccountEnded("this account was deactivated")
         return UserLocked() if self.is_locked else UnknownToken("this session has ended")
 
     def concerns(self, user_id: UserID, device_id: DeviceID | None) -> bool:
@@ -59,6 +63,11 @@ def log_all_ended(txn: Transaction, user_id: UserID) -> None:
 def log_locked(txn: Transaction, user_id: UserID) -> None:
     """No session of the user works until their account is unlocked."""
     txn.log(LogKind.SESSION, user_id=user_id, ref=_LOCKED)
+
+
+def log_gone(txn: Transaction, user_id: UserID) -> None:
+    """Every session of the user has ended, with their account."""
+    txn.log(LogKind.SESSION, user_id=user_id, ref=_GONE)
 
 
 def log_account_changed(txn: Transaction, user_id: UserID) -> None:
@@ -96,5 +105,10 @@ class SessionEvents:
 def _parse(user_id: UserID, ref: str) -> SessionEvent:
     if ref.startswith(_DEVICE_ENDED):
         return SessionEvent(user_id, DeviceID(ref[len(_DEVICE_ENDED) :]), has_ended=True)
-    is_locked = ref == _LOCKED
-    return SessionEvent(user_id, None, has_ended=is_locked or ref == _ALL_ENDED, is_locked=is_locked)
+    return SessionEvent(
+        user_id,
+        None,
+        has_ended=ref in (_LOCKED, _GONE, _ALL_ENDED),
+        is_locked=ref == _LOCKED,
+        is_gone=ref == _GONE,
+    )

@@ -109,6 +109,13 @@ async def test_a_locked_account_closes_its_sockets(server: Server, alice: User) 
     assert await socket.is_closed() == 3003
 
 
+async def test_a_deactivated_account_closes_its_sockets(server: Server, alice: User) -> None:
+    socket = opens_socket(server, alice.access_token)
+    await socket.receives()
+    await server.homeserver.services.users.deactivation.deactivate(alice.user_id, erase=False)
+    assert await socket.is_closed() == 3003
+
+
 async def test_a_close_that_is_not_answered_ends_all_the_same(server: Server, alice: User) -> None:
     socket = opens_socket(server, alice.access_token)
     await socket.receives()
