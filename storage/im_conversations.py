@@ -284,7 +284,7 @@ def data_owners(txn: Transaction, room: int, types: Sequence[str]) -> list[int]:
 
 
 def _countable(txn: Transaction) -> list[int]:
-    return [nid for kind in COUNTABLE if (nid := txn.find_interned(kind)) is not None]
+    return txn.find_all_interned(COUNTABLE)
 
 
 def _marks(values: Sequence[object]) -> str:

@@ -83,6 +83,23 @@ class Transaction:
             self._names.add(value, nid)
         return nid
 
+    def find_all_interned(self, values: Iterable[str]) -> list[int]:
+        """The numbers of those among the names that have been seen: all that memory lacks, with one statement."""
+        found: list[int] = []
+        missing: list[str] = []
+        for value in values:
+            nid = self._names.numbers.get(value)
+            if nid is None:
+                missing.append(value)
+            else:
+                found.append(nid)
+        if missing:
+            marks = ", ".join("?" * len(missing))
+            found += [
+                int(nid) for (nid,) in self.all(f"SELECT nid FROM names WHERE value IN ({marks})", *missing)
+            ]
+        return found
+
     def interned(self, nid: int) -> str:
         """The name that has this number.
 
