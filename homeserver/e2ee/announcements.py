@@ -207,13 +207,16 @@ def _introductions(txn: Transaction, entry: LogEntry, *, tell_names: bool) -> li
     member = membership.find(txn, room_id, user_id)
     if member is None or member.membership != "join" or member.joined_at != entry.position:
         return []
+    ring = ring_of(txn, user_id)
+    if not ring.devices and ring.master is None:
+        # Nothing is to be told, and finding out whom takes long where rooms are large.
+        return []
     others = device_lists.servers_sharing(txn, user_id)
     if not others:
         return []
     new = others - device_lists.servers_sharing(txn, user_id, except_room=room_id)
     if not new:
         return []
-    ring = ring_of(txn, user_id)
     stream_id = device_lists.last_change(txn, user_id)
     owed = [
         _Owed(
