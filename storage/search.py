@@ -33,17 +33,38 @@ class Wanted:
     before: int = 2**62
 
 
-def index(txn: Transaction, number: int, room_id: str, position: int, key: int, words: str) -> None:
-    """Let an event be found by its words."""
-    forget(txn, number)
-    txn.execute(
-        "INSERT INTO searchable_events (number, room, position, key) VALUES (?, ?, ?, ?)",
-        number,
-        txn.intern(room_id),
-        position,
-        key,
+class Searchable(NamedTuple):
+    """An event as it is to be found: `number` and `position` in the log, where, and by which words of which key."""
+
+    number: int
+    position: int
+    room_id: str
+    key: int
+    words: str
+
+
+def index(txn: Transaction, events: Sequence[Searchable]) -> None:
+    """Let events be found by their words, but for those that are known or were redacted meanwhile."""
+    if not events:
+        return
+    marks = ", ".join("?" * len(events))
+    rows = txn.all(
+        f"SELECT e.number FROM events e WHERE e.number IN ({marks}) AND e.redacted_by IS NULL"
+        " AND NOT EXISTS (SELECT 1 FROM searchable_events s WHERE s.number = e.number)",
+        *[event.number for event in events],
     )
-    txn.execute("INSERT INTO search_words (rowid, words) VALUES (?, ?)", number, words)
+    new = {int(number) for (number,) in rows}
+    for event in events:
+        # One batch may bring an event twice.
+        if event.number not in new:
+            continue
+        new.remove(event.number)
+        txn.insert(
+            "searchable_events",
+            ("number", "room", "position", "key"),
+            (event.number, txn.intern(event.room_id), event.position, event.key),
+        )
+        txn.insert("search_words", ("rowid", "words"), (event.number, event.words))
 
 
 def forget(txn: Transaction, number: int) -> None:

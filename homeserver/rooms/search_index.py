@@ -24,6 +24,7 @@ from storage import followers, profiles
 from storage import search as search_rows
 from storage import user_directory as directory_rows
 from storage.database import Database
+from storage.search import Searchable
 from storage.transaction import Transaction
 
 FOLLOWER = "search"
@@ -80,27 +81,26 @@ def _concerns(entry: LogEntry) -> bool:
 
 
 def _take(txn: Transaction, entries: Sequence[LogEntry], place: int, server_name: ServerName) -> None:
+    searchable = []
     for entry in entries:
         if entry.kind is LogKind.PROFILE:
             _take_profile(txn, UserID(entry.user_id or ""), server_name)
         elif isinstance(entry.payload, TimelineEvent) and not entry.payload.flags & event_rows.HIDDEN:
             event = entry.payload.event
-            if event.type in KEYS:
-                _index(txn, entry.payload, entry.position)
-            else:
+            if event.type not in KEYS:
                 _TAKEN[event.type](txn, event, server_name)
+            elif (found := _searchable(entry.payload, entry.position)) is not None:
+                searchable.append(found)
+    # All at once: a statement for each would cost more than sending the message did.
+    search_rows.index(txn, searchable)
     followers.save_place(txn, FOLLOWER, place)
 
 
-def _index(txn: Transaction, entry: TimelineEvent, position: int) -> None:
-    row = event_rows.find(txn, entry.event.event_id)
-    if row is None or row.redacted_by is not None:
-        return
+def _searchable(entry: TimelineEvent, position: int) -> Searchable | None:
     key, name = KEYS[entry.event.type]
     text = entry.event.content.get(name)
     words = words_of(text) if isinstance(text, str) else []
-    if words:
-        search_rows.index(txn, entry.number, entry.event.room_id, position, key, " ".join(words))
+    return Searchable(entry.number, position, entry.event.room_id, key, " ".join(words)) if words else None
 
 
 def _take_redaction(txn: Transaction, event: Event, _server_name: ServerName) -> None:
