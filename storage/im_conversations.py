@@ -96,8 +96,8 @@ def last_sent(txn: Transaction, room: int, user: int) -> int:
     if not kinds:
         return 0
     found = txn.value(
-        "SELECT MAX(position) FROM events WHERE room = ? AND sender = ? AND seq IS NOT NULL AND flags & 7 = 0"
-        f" AND state_key IS NULL AND type IN ({_marks(kinds)})",
+        "SELECT position FROM events WHERE room = ? AND sender = ? AND seq IS NOT NULL AND flags & 7 = 0"
+        f" AND state_key IS NULL AND type IN ({_marks(kinds)}) AND position > 0 ORDER BY position DESC LIMIT 1",
         room,
         user,
         *kinds,

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from homeserver.ids import NAMESPACE, ServerName, domain_of
+from homeserver.rooms.timeline import TimelineEvent
 from homeserver.runtime.notifier import LogEntry, LogKind
 from storage import account_data, im_conversations, im_directs
 from storage import events as event_rows
@@ -41,25 +42,33 @@ class ConversationProjection:
 
     def apply(self, txn: Transaction, entries: Sequence[LogEntry]) -> None:
         rooms: dict[int, None] = {}
-        sent: dict[tuple[int, int], None] = {}
+        newest: dict[int, TimelineEvent] = {}
+        sent: dict[tuple[int, int], int | None] = {}
         kept: dict[tuple[int, int], None] = {}
         for entry in entries:
             room = txn.find_interned(entry.room_id or "")
             user = txn.find_interned(entry.user_id or "")
             if room is None:
                 continue
-            if entry.kind is LogKind.HISTORY:
+            is_ours = user is not None and domain_of(entry.user_id or "") == self._server_name
+            message = _message_of(entry)
+            if message is not None:
+                newest[room] = message
+                if user is not None and is_ours:
+                    sent[user, room] = message.position
+            elif entry.kind in (LogKind.HISTORY, LogKind.EVENT):
                 rooms[room] = None
-            elif entry.kind is LogKind.EVENT:
-                rooms[room] = None
-                if user is not None and domain_of(entry.user_id or "") == self._server_name:
+                if user is not None and is_ours and entry.payload is None:
                     sent[user, room] = None
             elif user is not None:
                 kept[user, room] = None
+        for room, message in newest.items():
+            if room not in rooms:
+                self._move_head(txn, room, message)
         for room in rooms:
             self._read_room(txn, room)
-        for user, room in sent:
-            self._read_sent(txn, user, room)
+        for (user, room), position in sent.items():
+            self._read_sent(txn, user, room, position)
         for user, room in kept:
             self._read_own_data(txn, user, room)
 
@@ -72,9 +81,20 @@ class ConversationProjection:
             self._read_room(txn, room)
             for user in im_conversations.senders(txn, room):
                 if domain_of(txn.interned(user)) == self._server_name:
-                    self._read_sent(txn, user, room)
+                    self._read_sent(txn, user, room, None)
             for user in im_conversations.data_owners(txn, room, OWN_TYPES):
                 self._read_own_data(txn, user, room)
+
+    def _move_head(self, txn: Transaction, room: int, message: TimelineEvent) -> None:
+        """A room that was a conversation has a new message, and nothing else that matters has happened there."""
+        head = im_conversations.find_head(txn, room)
+        if head is None:
+            self._read_room(txn, room)
+        elif message.position > head.last_position:
+            moved = head._replace(
+                last_event=message.number, last_position=message.position, last_seq=message.seq or 0
+            )
+            im_conversations.save_head(txn, moved)
 
     def _read_room(self, txn: Transaction, room: int) -> None:
         kind = _kind_of(txn, room)
@@ -86,9 +106,11 @@ class ConversationProjection:
         im_conversations.save_head(txn, Head(room, kind, number, position, seq))
 
     @staticmethod
-    def _read_sent(txn: Transaction, user: int, room: int) -> None:
+    def _read_sent(txn: Transaction, user: int, room: int, position: int | None) -> None:
+        """Where the user's last message is; None if that has to be looked up."""
         mine = im_conversations.find_mine(txn, user, room)
-        position = im_conversations.last_sent(txn, room, user)
+        if position is None:
+            position = im_conversations.last_sent(txn, room, user)
         if position != mine.sent_position:
             im_conversations.save_mine(txn, user, room, mine._replace(sent_position=position))
 
@@ -120,6 +142,15 @@ class ConversationProjection:
                 sent_position=before.sent_position,
             ),
         )
+
+
+def _message_of(entry: LogEntry) -> TimelineEvent | None:
+    """The message that an entry tells of, whole: what conversations are ordered by."""
+    event = entry.payload
+    if entry.kind is not LogKind.EVENT or not isinstance(event, TimelineEvent):
+        return None
+    is_shown = event.seq is not None and event.position > 0 and not event.flags & event_rows.HIDDEN
+    return event if is_shown and event.event.state_key is None and event.event.type in COUNTABLE else None
 
 
 def position_of(txn: Transaction, room: int, event_id: object) -> int:
