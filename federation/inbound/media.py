@@ -6,16 +6,13 @@ Spec: https://spec.matrix.org/v1.19/server-server-api/#content-repository
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Literal
 
-import msgspec
-
-from config.media import ThumbnailSize
 from federation.wire.multipart import build_head, build_tail
 from homeserver.http.endpoint import Auth, RateLimit, endpoint
 from homeserver.http.responses import StreamedBody
 from homeserver.ids import ServerName
-from homeserver.media.downloads import DEFAULT_WAIT_MS, Asking, Downloads
+from homeserver.media.answers import DownloadQuery, ThumbnailQuery
+from homeserver.media.downloads import Asking, Downloads
 from homeserver.media.files import FileChunks
 from homeserver.media.mxc import Mxc, check_media_id
 from homeserver.media.thumbnails import Thumbnails
@@ -24,24 +21,6 @@ from homeserver.runtime.random import Randomness
 
 _DOWNLOAD = RateLimit("media_download")
 _BOUNDARY_BYTES = 24
-
-Pixels = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
-
-
-class DownloadQuery(msgspec.Struct):
-    """How a file is asked for."""
-
-    timeout_ms: int = DEFAULT_WAIT_MS
-
-
-class ThumbnailQuery(msgspec.Struct):
-    """Which thumbnail is asked for."""
-
-    width: Pixels
-    height: Pixels
-    method: Literal["crop", "scale"] = "scale"
-    animated: bool | None = None
-    timeout_ms: int = DEFAULT_WAIT_MS
 
 
 class FederationMediaEndpoints:
@@ -84,7 +63,7 @@ class FederationMediaEndpoints:
         """
         found = await self._thumbnails.load(
             Mxc(self._server_name, check_media_id(media_id)),
-            ThumbnailSize(width=query.width, height=query.height, method=query.method),
+            query.size,
             Asking(payer=origin, may_fetch=False, timeout_ms=query.timeout_ms),
             animated=bool(query.animated),
         )

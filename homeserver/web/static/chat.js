@@ -173,7 +173,3 @@ function composed(text, kind, event) {
   }
   return content;
 }
-
-export async function announcementOf(room) {
-  return im("GET", `/groups/${enc(room.id)}/announcement`).catch(() => null);
-}

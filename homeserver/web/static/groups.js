@@ -1,7 +1,6 @@
 // Groups: making, finding and running them, through /im/v1.
 
 import { blob, enc, im, session } from "./api.js";
-import { announcementOf } from "./chat.js";
 import { avatar, busy, choice, dialog, field, h, localpart, notice, show } from "./dom.js";
 import { friendships, GROUP, joined, requests, rooms, until } from "./store.js";
 
@@ -124,4 +123,8 @@ export async function groupPanel(room) {
         box.close();
         location.hash = "#/chats";
       }) }, "Dissolve") : null), link);
+}
+
+async function announcementOf(room) {
+  return im("GET", `/groups/${enc(room.id)}/announcement`).catch(() => null);
 }
