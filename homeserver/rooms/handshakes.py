@@ -13,7 +13,7 @@ import structlog
 
 from federation.outbound.client import FederationClient
 from federation.outbound.requests import Refused
-from federation.wire.handshakes import SendJoinAnswer, check_template
+from federation.wire.handshakes import SendJoinAnswer, Template, check_template
 from homeserver.errors import EventError, Forbidden, MatrixError, NotFound, RemoteError
 from homeserver.events.event import Event
 from homeserver.events.room_versions import ROOM_VERSIONS, RoomVersion
@@ -28,6 +28,7 @@ from homeserver.rooms.outside import OutsideMemberships, servers_in
 from homeserver.rooms.receiving import Receiving
 from homeserver.rooms.registry import Rooms
 from homeserver.rooms.turns import Turns
+from homeserver.rooms.unheard_leaves import find_unheard_leave
 from homeserver.rooms.unsure_joins import UnsureJoins
 from homeserver.rooms.writer import Draft, RoomWriter
 from homeserver.runtime.clock import Clock
@@ -112,8 +113,15 @@ class RemoteHandshakes:
     async def _join_through(
         self, server: ServerName, room_id: RoomID, user_id: UserID, content: dict[str, Any]
     ) -> None:
-        template = await self._client.make_join(server, room_id, user_id, list(ROOM_VERSIONS))
-        version = check_template(template, room_id=room_id, user_id=user_id, membership="join")
+        template, version = await self._join_template(server, room_id, user_id)
+        leave = await self._db.read(find_unheard_leave, room_id, user_id, version, template)
+        if leave is not None:
+            try:
+                await self._client.send_leave(server, room_id, leave.event_id, leave.json)
+            except Refused as error:
+                # It goes by the join that it knows, and lets the user in by that.
+                _log.info("a server does not take a leave", server=server, room=room_id, reason=str(error))
+            template, version = await self._join_template(server, room_id, user_id)
         authoriser = template.event["content"].get("join_authorised_via_users_server")
         if isinstance(authoriser, str):
             content = {**content, "join_authorised_via_users_server": authoriser}
@@ -141,6 +149,12 @@ class RemoteHandshakes:
                 self.unsure_joins.doubt(room_id, user_id)
             raise
         await self.unsure_joins.end(room_id, user_id)
+
+    async def _join_template(
+        self, server: ServerName, room_id: RoomID, user_id: UserID
+    ) -> tuple[Template, RoomVersion]:
+        template = await self._client.make_join(server, room_id, user_id, list(ROOM_VERSIONS))
+        return template, check_template(template, room_id=room_id, user_id=user_id, membership="join")
 
     async def _settle(self, join: UnsureJoin) -> bool:
         """Find out whether a user is in a room that did not answer their join, and have both sides agree on it."""

@@ -103,3 +103,22 @@ async def test_a_server_that_was_down_catches_up(
     await one.passes(600)
     await alice.says(room, "the end")
     await bob.sees(room, "alice 0", "alice 9", "the end")
+
+
+@pytest.mark.parametrize("version", ["1", "10", "12"])
+async def test_who_comes_back_before_their_leave_is_known_stays_inside(
+    one: Server, two: Server, alice: User, bob: User, network: Network, version: str
+) -> None:
+    room = await two_in_a_room(alice, bob, version)
+    network.cut("one.test", "two.test")
+    await bob.sets(room, "m.room.topic", {"topic": "bob's"})
+    await bob.leaves(room)
+    network.mend("one.test", "two.test")
+    await bob.joins(room, via=["one.test"])
+    await one.passes(3600)
+    await alice.says(room, "welcome back")
+    await bob.sees(room, "welcome back")
+    await bob.says(room, "I was never away")
+    await alice.sees(room, "I was never away")
+    assert current_state(one, room) == current_state(two, room)
+    assert (await alice.state(room, "m.room.topic"))["topic"] == "bob's"
