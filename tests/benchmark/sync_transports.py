@@ -129,7 +129,7 @@ async def cost(server: ServerProcess, do: Callable[[], Awaitable[object]]) -> tu
     return time.perf_counter() - began, cpu_s(server) - cpu
 
 
-async def in_turns(do: Callable[[int], Awaitable[object]], count: int) -> None:
+async def in_turns(do: Callable[[int], Awaitable[object]], count: int, at_once: int = AT_ONCE) -> None:
     """Do it so many times, several at once."""
     numbers = iter(range(count))
 
@@ -137,7 +137,7 @@ async def in_turns(do: Callable[[int], Awaitable[object]], count: int) -> None:
         for number in numbers:
             await do(number)
 
-    await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+    await asyncio.gather(*(work() for _ in range(at_once)))
 
 
 async def measure_rooms(count: int) -> None:

@@ -62,22 +62,22 @@ def synapse_process(
     process.kill()
 
 
-def make_hearth(directory: Path, certificates: Certificates) -> ServerProcess:
+def make_hearth(directory: Path, certificates: Certificates, **settings: Any) -> ServerProcess:
     """A Hearth that federates over TLS on the loopback; not started yet."""
     port = free_port()
-    return ServerProcess(
-        directory,
-        server_name=f"localhost:{port}",
-        listeners=[{"port": port, "bind_addresses": ["127.0.0.1"], "type": "http", "tls": True}],
-        tls_certificate_path=str(certificates.chain),
-        tls_private_key_path=str(certificates.key),
-        federation_custom_ca_list=[str(certificates.authority)],
-        ip_range_whitelist=["127.0.0.0/8", "::1/128"],
-        trusted_key_servers=[],
-        allow_public_rooms_over_federation=True,
+    defaults = {
+        "server_name": f"localhost:{port}",
+        "listeners": [{"port": port, "bind_addresses": ["127.0.0.1"], "type": "http", "tls": True}],
+        "tls_certificate_path": str(certificates.chain),
+        "tls_private_key_path": str(certificates.key),
+        "federation_custom_ca_list": [str(certificates.authority)],
+        "ip_range_whitelist": ["127.0.0.0/8", "::1/128"],
+        "trusted_key_servers": [],
+        "allow_public_rooms_over_federation": True,
         **limits_for_servers_only(),
-        federation={"destination_min_retry_interval": "1s", "destination_max_retry_interval": "1s"},
-    )
+        "federation": {"destination_min_retry_interval": "1s", "destination_max_retry_interval": "1s"},
+    }
+    return ServerProcess(directory, **{**defaults, **settings})
 
 
 @pytest.fixture(scope="session")
