@@ -33,7 +33,7 @@ from homeserver.rooms.incoming import (
 from homeserver.rooms.live_room import LiveRoom
 from homeserver.rooms.numbers import EventNumbers
 from homeserver.rooms.registry import Rooms
-from homeserver.rooms.resolution import Resolved, StoredRoom
+from homeserver.rooms.resolution import ABOUT_TO_BE_STORED, Resolved, StoredRoom
 from homeserver.rooms.sequence import takes_seq
 from homeserver.rooms.timeline import TimelineEvent
 from homeserver.rooms.turns import Turns
@@ -191,7 +191,7 @@ def _place_all(
         if len(auth_events) < len(set(event.auth_events)):
             placed.unauthorised.append(event)
             continue
-        prev_rows = stored.rows(event.prev_events)
+        prev_rows = stored.prev_rows(event)
         if event.event_id in told:
             before = Resolved(told[event.event_id])
         elif event.prev_events and all(is_placed(prev_rows.get(each)) for each in event.prev_events):
@@ -229,7 +229,7 @@ def _row_of(entry: TimelineEvent) -> EventRow:
     return EventRow(
         number=entry.number,
         event_id=entry.event.event_id,
-        room=0,
+        room=ABOUT_TO_BE_STORED,
         position=None,
         flags=entry.flags,
         seq=None,

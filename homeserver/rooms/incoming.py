@@ -253,7 +253,7 @@ def _judge(
         number = known.number
     auth_events = room.events(event.auth_events)
     missing = Missing([each for each in event.auth_events if each not in auth_events])
-    prev_rows = room.rows(event.prev_events)
+    prev_rows = room.prev_rows(event)
     if told_state is None:
         missing.prev_events = [each for each in event.prev_events if not is_placed(prev_rows.get(each))]
     if missing.auth_events or missing.prev_events:

@@ -93,7 +93,7 @@ def _judge(
     stored: StoredRoom, row: EventRow, version: RoomVersion, judged: Rejudged, told: NodeHash | None
 ) -> None:
     event = event_of(row, version)
-    prev_rows = stored.rows(event.prev_events)
+    prev_rows = stored.prev_rows(event)
     if told is not None:
         before = Resolved(told)
     elif all(is_placed(prev_rows.get(each)) for each in event.prev_events):

@@ -31,6 +31,10 @@ class Resolved:
     new_nodes: dict[NodeHash, bytes] = field(default_factory=dict)
 
 
+ABOUT_TO_BE_STORED = 0
+"""The number of the room in rows that are not stored yet: they are of the room at hand."""
+
+
 class StoredRoom:
     """A room's events and states as one transaction reads them."""
 
@@ -38,6 +42,7 @@ class StoredRoom:
         self, txn: Transaction, room_id: RoomID, version: RoomVersion, nodes: Mapping[NodeHash, bytes]
     ) -> None:
         self._txn = txn
+        self._room = txn.find_interned(room_id) or ABOUT_TO_BE_STORED
         self._version = version
         self.nodes = dict(nodes)
         self.load_node: Callable[[NodeHash], bytes] = node_loader(txn, room_id, self.nodes)
@@ -54,6 +59,12 @@ class StoredRoom:
             for row in event_rows.by_id(self._txn, missing).values():
                 self._keep(row)
         return {event_id: self._rows[event_id] for event_id in wanted if event_id in self._rows}
+
+    def prev_rows(self, event: Event) -> dict[EventID, EventRow]:
+        """The stored ones among its prev events. One of another room is none: no state there is a state here."""
+        rows = self.rows(event.prev_events)
+        own = (self._room, ABOUT_TO_BE_STORED)
+        return {event_id: row for event_id, row in rows.items() if row.room in own}
 
     def events(self, event_ids: Collection[EventID]) -> dict[EventID, Event]:
         """The same, as events."""
@@ -76,7 +87,19 @@ class StoredRoom:
         self._events[event.event_id] = event
         self._by_number[number] = event.event_id
         self._rows[event.event_id] = EventRow(
-            number, event.event_id, 0, None, 0, None, None, None, None, None, None, None, event.json
+            number,
+            event.event_id,
+            ABOUT_TO_BE_STORED,
+            None,
+            0,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            event.json,
         )
 
     def add(self, row: EventRow, event: Event) -> None:
